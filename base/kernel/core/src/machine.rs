@@ -164,6 +164,12 @@ pub trait Machine {
     fn frame_mut(&mut self, frame: Frame) -> &mut [u8; PAGE_SIZE];
     /// Copies one frame to another.
     fn frame_copy(&mut self, from: Frame, to: Frame);
+    /// Copies bytes between frames; both ranges lie within a frame. The hal overrides it by one `memcpy`.
+    fn frame_copy_part(&mut self, from: (Frame, usize), to: (Frame, usize), len: usize) {
+        let mut bounce = [0; PAGE_SIZE];
+        bounce[..len].copy_from_slice(&self.frame(from.0)[from.1..from.1 + len]);
+        self.frame_mut(to.0)[to.1..to.1 + len].copy_from_slice(&bounce[..len]);
+    }
 
     /// Makes an empty user address space (the kernel half is shared).
     fn space_create(&mut self, frames: &mut dyn FrameSource) -> Result<Root, OutOfFrames>;
@@ -182,6 +188,10 @@ pub trait Machine {
     fn unmap(&mut self, root: Root, page: Page) -> Option<(Frame, Perms)>;
     /// What a page is mapped to.
     fn lookup(&self, root: Root, page: Page) -> Option<(Frame, Perms)>;
+    /// The first page of `from..end` that is mapped. The hal overrides it to skip absent tables.
+    fn next_mapped(&self, root: Root, from: Page, end: Page) -> Option<Page> {
+        (from.0..end.0).map(Page).find(|page| self.lookup(root, *page).is_some())
+    }
     /// After rights were taken away: returns when no CPU can still use stale translations of this space.
     /// One call after a batch of `map`/`unmap`.
     fn flush(&mut self, root: Root);
