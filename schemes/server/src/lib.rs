@@ -47,6 +47,8 @@
 
 mod dispatch;
 mod errno;
+#[cfg(target_os = "linux")]
+pub mod fuse;
 mod host;
 pub mod limits;
 pub mod memory;

@@ -5,6 +5,8 @@
 
 mod cases;
 mod sample;
+#[cfg(target_os = "linux")]
+mod through_fuse;
 mod through_memory;
 
 use scheme_server::{Kind, OpenFlags, Result, Stat};
