@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CARGO_RUN := cargo run --quiet --package
-COOK := $(CARGO_RUN) valence-cook --
+COOK := $(CARGO_RUN) valence-cook -- make
 IMAGE := $(CARGO_RUN) valence-image --
 QEMU := $(CARGO_RUN) valence-qemu --
 GUEST := $(CARGO_RUN) valence-guest --
