@@ -258,6 +258,11 @@ impl<S: Service> Dispatcher<S> {
             .map(|parked| (parked.tag, parked.caller))
     }
 
+    /// Where an open handle was opened.
+    pub fn path(&self, id: HandleId) -> Option<&str> {
+        self.handles.get(&id).map(|handle| handle.path.as_str())
+    }
+
     fn report(&mut self, id: HandleId, out: &mut Vec<Output>) {
         let Some(handle) = self.handles.get_mut(&id) else {
             return;

@@ -53,6 +53,8 @@ mod host;
 pub mod limits;
 pub mod memory;
 mod path;
+#[cfg(target_os = "redox")]
+pub mod redox;
 mod service;
 mod types;
 
