@@ -86,13 +86,7 @@ impl<S: Service> Host<S> {
     }
 
     /// Removes a name.
-    pub fn unlink(
-        &mut self,
-        dir: usize,
-        path: &str,
-        flags: usize,
-        caller: &Caller,
-    ) -> Result<()> {
+    pub fn unlink(&mut self, dir: usize, path: &str, flags: usize, caller: &Caller) -> Result<()> {
         let base = base(&self.handles, dir)?;
         self.service.unlink(base, place(path), flags, caller)
     }

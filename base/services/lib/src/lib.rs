@@ -12,7 +12,11 @@
 //! the daemons that run before the random scheme exists use this kit too.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "redox")]
+pub mod clock;
 mod host;
+#[cfg(target_os = "redox")]
+pub mod launch;
 pub mod limits;
 pub mod ready;
 #[cfg(target_os = "redox")]

@@ -26,6 +26,16 @@ pub fn notify() {
     }
 }
 
+/// Keeps the pipe from programs that this daemon starts before it is ready itself.
+#[cfg(target_os = "redox")]
+pub fn keep_private() {
+    let value = std::env::var(NOTIFY_VARIABLE).ok();
+    if let Some(fd) = notify_fd(value.as_deref()) {
+        let flag = libredox::flag::O_CLOEXEC as usize;
+        let _ = libredox::call::fcntl(fd, syscall::flag::F_SETFD, flag);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::notify_fd;

@@ -11,12 +11,11 @@ use redox_scheme::scheme::{Op, SchemeResponse, SchemeState, register_sync_scheme
 use redox_scheme::{CallerCtx, Request, RequestKind, Response, SignalBehavior, Socket};
 use syscall::error::{EAGAIN, ECANCELED, EINTR, ENOSYS, EWOULDBLOCK, Error, Result};
 
+use crate::clock::{Timer, now_ms};
 use crate::host::Host;
 use crate::limits::{BATCH, PARKED_MAX};
 use crate::ready;
 use crate::service::Service;
-
-const CLOCK_MONOTONIC: i32 = 4;
 
 /// Registers the scheme, tells init, and serves until the socket is closed.
 pub(crate) fn serve<S: Service>(service: S) -> Result<()> {
@@ -207,7 +206,7 @@ enum Woken {
 struct Waker {
     queue: RawEventQueue,
     socket: usize,
-    clock: Option<libredox::Fd>,
+    clock: Option<Timer>,
     armed_ms: Option<u64>,
 }
 
@@ -216,14 +215,10 @@ impl Waker {
         let queue = RawEventQueue::new().map_err(old_error)?;
         let socket = socket.inner().raw();
         let clock = match service.uses_clock() {
-            true => Some(libredox::Fd::open(
-                "/scheme/time/4",
-                libredox::flag::O_RDWR,
-                0,
-            )?),
+            true => Some(Timer::new()?),
             false => None,
         };
-        let clock_fd = clock.as_ref().map(libredox::Fd::raw);
+        let clock_fd = clock.as_ref().map(Timer::fd);
         for fd in [Some(socket), clock_fd]
             .into_iter()
             .flatten()
@@ -246,10 +241,7 @@ impl Waker {
         }
         self.armed_ms = deadline_ms;
         if let (Some(clock), Some(ms)) = (&self.clock, deadline_ms) {
-            let mut spec = [0u8; 16];
-            spec[..8].copy_from_slice(&((ms / 1000) as i64).to_le_bytes());
-            spec[8..12].copy_from_slice(&((ms % 1000 * 1_000_000) as i32).to_le_bytes());
-            if let Err(error) = clock.write(&spec) {
+            if let Err(error) = clock.set(ms) {
                 eprintln!("cannot set the timer: {error}");
             }
         }
@@ -265,9 +257,8 @@ impl Waker {
             return Ok(Woken::Requests);
         }
         match &self.clock {
-            Some(clock) if clock.raw() == event.user_data => {
-                let mut spec = [0u8; 16];
-                let _ = clock.read(&mut spec);
+            Some(clock) if clock.fd() == event.user_data => {
+                clock.acknowledge();
                 self.armed_ms = None;
                 Ok(Woken::Clock)
             }
@@ -279,12 +270,4 @@ impl Waker {
 /// redox_event is built on another version of libredox, with its own error type.
 fn old_error(error: event::libredox::error::Error) -> Error {
     Error::new(error.errno())
-}
-
-/// Monotonic time in milliseconds.
-fn now_ms() -> u64 {
-    match libredox::call::clock_gettime(CLOCK_MONOTONIC) {
-        Ok(now) => now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000,
-        Err(_) => 0,
-    }
 }
