@@ -33,6 +33,14 @@ pub use host::{Handle, Host, NewHandle};
 pub use service::{Caller, Entry, Opened, Service, Times, place, read_at};
 pub use syscall;
 
+/// Milliseconds since boot; 0 on a host other than the target.
+pub fn now_ms() -> u64 {
+    #[cfg(target_os = "redox")]
+    return clock::now_ms();
+    #[cfg(not(target_os = "redox"))]
+    0
+}
+
 /// Serves one scheme until the kernel closes it; the whole `main` of a daemon.
 ///
 /// `start` builds the service; its error, like every later one, goes to standard error with the program's

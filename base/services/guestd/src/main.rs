@@ -1,0 +1,51 @@
+//! The guest end of the development host's command line; see the library of this crate.
+//!
+//! usage: `guestd PORT`, where PORT is a serial port, `/scheme/debug/1`.
+#![forbid(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+const STOP: &str = "/scheme/sys/kstop";
+
+struct System;
+
+impl guestd::Machine for System {
+    fn power_off(&mut self) -> io::Error {
+        // Whatever the file system says, the machine goes off: that is what was asked.
+        if let Err(error) = File::open("/").and_then(|root| root.sync_all()) {
+            eprintln!("guestd: sync: {error}");
+        }
+        let stop = OpenOptions::new().write(true).open(STOP);
+        match stop.and_then(|mut stop| stop.write_all(b"shutdown")) {
+            Ok(()) => io::Error::other("the machine is still on"),
+            Err(error) => error,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guestd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let path = std::env::args().nth(1).ok_or("usage: guestd PORT")?;
+    let open = || {
+        let port = OpenOptions::new().read(true).write(true).open(&path);
+        port.map_err(|error| format!("{path}: {error}"))
+    };
+    let (mut input, output) = (open()?, Mutex::new(open()?));
+    #[cfg(target_os = "redox")]
+    valence_daemon::ready::notify();
+    guestd::serve(&mut input, &output, &SHELL, &mut System)
+        .map_err(|error| format!("{path}: {error}"))
+}
