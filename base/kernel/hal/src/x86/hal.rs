@@ -1,0 +1,409 @@
+//! The `Machine`: what the kernel above asks for, checked, and passed to the modules that do it.
+//!
+//! Every method is called with the kernel lock held (there is one `Hal`, and it lives inside the kernel). The checks here are
+//! what makes these methods safe to call with any arguments: frames are reached only while `owned` says that they are plain
+//! bytes of the kernel above, and only live roots are walked.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use kernel_core::machine::{
+    CpuId, Frame, FrameSource, Machine, MsiMessage, OutOfFrames, Page, Perms, PowerAction, Root,
+};
+use valence_abi::PAGE_SIZE;
+use valence_abi::boot::{MemoryArea, area};
+use x86_64::VirtAddr;
+use x86_64::instructions::tlb;
+use x86_64::registers::model_specific::FsBase;
+
+use super::cpu::features::{self, Features};
+use super::cpu::fpu::{self, Fpu};
+use super::cpu::{local, vectors};
+use super::devices::{local_apic, power, serial};
+use super::memory::{kernel_space, layout, user_space};
+use super::{dispatch, time};
+use crate::acpi::Acpi;
+use crate::areas::{FreeRanges, Range, top_of_ram};
+use crate::frame_map::FrameMap;
+use crate::limits::MSI_COUNT;
+use crate::page_entry::{self, PRESENT};
+
+/// The machine.
+#[derive(Debug)]
+pub struct Hal {
+    features: Features,
+    mxcsr_mask: u32,
+    acpi: Acpi,
+    cpus: usize,
+    boot_time_ns: u64,
+    /// Frames that are plain bytes of the kernel above.
+    owned: FrameMap,
+    /// Roots that `space_create` made and `space_destroy` has not freed.
+    roots: BTreeSet<u64>,
+    /// What no driver may map: RAM, and the interrupt controllers of the CPUs.
+    closed: Vec<Range>,
+    /// The user space in use on each CPU.
+    active: Vec<Option<Root>>,
+    stale: Stale,
+    msi: [bool; MSI_COUNT],
+}
+
+impl Hal {
+    pub(super) fn new(
+        features: Features,
+        acpi: Acpi,
+        cpus: usize,
+        ram: &[(u64, u64)],
+        areas: &[MemoryArea],
+        boot_time_ns: u64,
+    ) -> Self {
+        let mut owned = FrameMap::new(top_of_ram(areas).div_ceil(PAGE_SIZE as u64));
+        for &(base, len) in ram {
+            for frame in base >> 12..(base + len) >> 12 {
+                owned.insert(Frame(frame));
+            }
+        }
+        let mut closed: Vec<Range> = [area::FREE, area::LOADER]
+            .iter()
+            .flat_map(|&kind| FreeRanges::of_kind(areas, kind).ranges().to_vec())
+            .collect();
+        let [start, .., end] = layout::image();
+        closed.push(Range {
+            start: layout::image_to_physical(start),
+            end: layout::image_to_physical(end),
+        });
+        closed.push(Range {
+            start: acpi.local_apic,
+            end: acpi.local_apic + PAGE_SIZE as u64,
+        });
+        Self {
+            mxcsr_mask: fpu::mxcsr_mask(&features),
+            features,
+            acpi,
+            cpus,
+            boot_time_ns,
+            owned,
+            roots: BTreeSet::new(),
+            closed,
+            active: alloc::vec![None; cpus],
+            stale: Stale::default(),
+            msi: [false; MSI_COUNT],
+        }
+    }
+
+    fn check_owned(&self, frame: Frame) {
+        assert!(
+            self.owned.contains(frame),
+            "frame {:#x} is not the kernel's to touch",
+            frame.0
+        );
+    }
+
+    fn check_root(&self, root: Root) {
+        assert!(
+            self.roots.contains(&root.0.0),
+            "root {:#x} is not an address space",
+            root.0.0
+        );
+    }
+
+    /// User mode may be shown frames that the kernel above owns, and memory that drivers may map.
+    fn check_mappable(&self, frame: Frame) {
+        let physical = self.is_physical(frame.0 << 12, PAGE_SIZE as u64);
+        assert!(
+            physical || self.owned.contains(frame),
+            "frame {:#x} must not be mapped",
+            frame.0
+        );
+    }
+
+    fn bytes(frame: Frame) -> *mut [u8; PAGE_SIZE] {
+        layout::physical(frame.0 << 12)
+    }
+}
+
+/// Takes frames for tables from the kernel: while they are tables they are not owned.
+fn table_frames<'a>(
+    owned: &'a mut FrameMap,
+    frames: &'a mut dyn FrameSource,
+) -> impl FnMut() -> Option<u64> + 'a {
+    move || {
+        let frame = frames.take()?;
+        assert!(
+            owned.remove(frame),
+            "frame {:#x} cannot become a page table",
+            frame.0
+        );
+        Some(frame.0 << 12)
+    }
+}
+
+/// Pages whose entries changed since the last flush, as long as they are few.
+#[derive(Debug, Default)]
+struct Stale {
+    root: Option<Root>,
+    pages: [u64; Stale::MAX],
+    count: usize,
+}
+
+impl Stale {
+    /// More than these, and dropping everything is cheaper.
+    const MAX: usize = 16;
+
+    fn note(&mut self, root: Root, page: Page) {
+        if self.root != Some(root) {
+            // Pages of another space that were not flushed yet: forget which, so that its flush drops everything.
+            let fresh = self.root.is_none();
+            *self = Self {
+                root: Some(root),
+                count: if fresh { 0 } else { Self::MAX + 1 },
+                ..Self::default()
+            };
+        }
+        if let Some(slot) = self.pages.get_mut(self.count) {
+            *slot = page.0;
+        }
+        self.count = (self.count + 1).min(Self::MAX + 1);
+    }
+
+    /// The pages of this space, if they are known and few.
+    fn take(&mut self, root: Root) -> Option<([u64; Self::MAX], usize)> {
+        if self.root != Some(root) {
+            return None;
+        }
+        let this = core::mem::take(self);
+        (this.count <= Self::MAX).then_some((this.pages, this.count))
+    }
+}
+
+impl Machine for Hal {
+    type Fpu = Fpu;
+
+    fn frame(&self, frame: Frame) -> &[u8; PAGE_SIZE] {
+        self.check_owned(frame);
+        // SAFETY: owned frames are plain bytes, reached only through this `Hal`; `&self` keeps `frame_mut` away. User mode may
+        // write a mapped frame meanwhile: callers copy bytes and do not rely on their being stable (soundness.md, 4).
+        unsafe { &*Self::bytes(frame) }
+    }
+
+    fn frame_mut(&mut self, frame: Frame) -> &mut [u8; PAGE_SIZE] {
+        self.check_owned(frame);
+        // SAFETY: as in `frame`; `&mut self` makes the reference the only one.
+        unsafe { &mut *Self::bytes(frame) }
+    }
+
+    fn frame_copy(&mut self, from: Frame, to: Frame) {
+        self.check_owned(from);
+        self.check_owned(to);
+        // SAFETY: both are owned frames; `copy` allows that they are the same.
+        unsafe { core::ptr::copy(Self::bytes(from), Self::bytes(to), 1) }
+    }
+
+    fn space_create(&mut self, frames: &mut dyn FrameSource) -> Result<Root, OutOfFrames> {
+        let root = user_space::create(&mut table_frames(&mut self.owned, frames))?;
+        self.roots.insert(root.0.0);
+        Ok(root)
+    }
+
+    fn space_destroy(&mut self, root: Root, frames: &mut dyn FrameSource) {
+        self.check_root(root);
+        assert!(
+            !self.active.contains(&Some(root)),
+            "an address space in use was destroyed"
+        );
+        self.roots.remove(&root.0.0);
+        let mut give = |frame| {
+            self.owned.insert(frame);
+            frames.give(frame);
+        };
+        // SAFETY: a root of ours that no CPU uses; it is not in `roots` any more.
+        unsafe { user_space::destroy(root, &mut give) };
+    }
+
+    fn map(
+        &mut self,
+        root: Root,
+        page: Page,
+        frame: Frame,
+        perms: Perms,
+        frames: &mut dyn FrameSource,
+    ) -> Result<(), OutOfFrames> {
+        self.check_root(root);
+        self.check_mappable(frame);
+        assert!(
+            page_entry::is_user(page),
+            "page {:#x} is not in the user half",
+            page.0
+        );
+        let mut take = table_frames(&mut self.owned, frames);
+        // SAFETY: a live root; the frame was checked.
+        let old = unsafe { user_space::map(root, page, frame, perms, &mut take)? };
+        drop(take);
+        if old & PRESENT != 0 {
+            self.stale.note(root, page);
+        }
+        Ok(())
+    }
+
+    fn unmap(&mut self, root: Root, page: Page) -> Option<(Frame, Perms)> {
+        self.check_root(root);
+        if !page_entry::is_user(page) {
+            return None;
+        }
+        // SAFETY: a live root.
+        let old = page_entry::decode(unsafe { user_space::unmap(root, page) });
+        if old.is_some() {
+            self.stale.note(root, page);
+        }
+        old
+    }
+
+    fn lookup(&self, root: Root, page: Page) -> Option<(Frame, Perms)> {
+        self.check_root(root);
+        if !page_entry::is_user(page) {
+            return None;
+        }
+        // SAFETY: a live root.
+        page_entry::decode(unsafe { user_space::lookup(root, page) })
+    }
+
+    fn flush(&mut self, root: Root) {
+        let me = local::this().index();
+        let few = self.stale.take(root);
+        if self.active[me] == Some(root) {
+            match few {
+                Some((pages, count)) => {
+                    for page in &pages[..count] {
+                        tlb::flush(VirtAddr::new_truncate(page << 12));
+                    }
+                }
+                None => tlb::flush_all(),
+            }
+        }
+        let active = &self.active;
+        let others = (0..self.cpus).filter(|&cpu| cpu != me && active[cpu] == Some(root));
+        dispatch::flush_others(others);
+    }
+
+    fn activate(&mut self, root: Option<Root>) {
+        let me = local::this().index();
+        if self.active[me] == root {
+            return;
+        }
+        if let Some(root) = root {
+            self.check_root(root);
+        }
+        self.active[me] = root;
+        kernel_space::activate(root.map_or(kernel_space::root(), |r| r.0.0 << 12));
+    }
+
+    fn set_fs_base(&mut self, addr: u64) {
+        // A non-canonical address would fault here; cut, it faults in the program that set it.
+        FsBase::write(VirtAddr::new_truncate(addr));
+    }
+
+    fn fpu_new(&self) -> Box<Fpu> {
+        Box::new(Fpu::new(&self.features))
+    }
+
+    fn fpu_save(&mut self, into: &mut Fpu) {
+        into.save(&self.features);
+    }
+
+    fn fpu_load(&mut self, from: &Fpu) {
+        from.load(&self.features);
+    }
+
+    fn fpu_bytes<'a>(&self, fpu: &'a Fpu) -> &'a [u8] {
+        fpu.bytes()
+    }
+
+    fn fpu_set_bytes(&self, fpu: &mut Fpu, bytes: &[u8]) {
+        fpu.set_bytes(bytes, &self.features, self.mxcsr_mask);
+    }
+
+    fn set_timer(&mut self, deadline_ns: Option<u64>) {
+        time::set_timer(deadline_ns);
+    }
+
+    fn cpu_count(&self) -> usize {
+        self.cpus
+    }
+
+    fn kick(&mut self, cpu: CpuId) {
+        assert!(cpu < self.cpus, "there is no CPU {cpu}");
+        local_apic::interrupt(local::all()[cpu].apic_id(), vectors::KICK);
+    }
+
+    fn now_ns(&self) -> u64 {
+        time::since_start_ns()
+    }
+
+    fn boot_time_ns(&self) -> u64 {
+        self.boot_time_ns
+    }
+
+    fn random(&mut self) -> Option<u64> {
+        if self.features.rdrand {
+            features::random()
+        } else {
+            None
+        }
+    }
+
+    fn cpu_description(&self, _cpu: CpuId) -> String {
+        features::describe(&self.features)
+    }
+
+    fn serial_write(&mut self, port: usize, bytes: &[u8]) {
+        for &byte in bytes {
+            serial::send(port, byte);
+        }
+    }
+
+    fn serial_read(&mut self, port: usize) -> Option<u8> {
+        serial::receive(port)
+    }
+
+    fn msi_allocate(&mut self) -> Option<(usize, MsiMessage)> {
+        const MESSAGE_ADDRESS: u64 = 0xFEE0_0000;
+        let number = self.msi.iter().position(|taken| !taken)?;
+        self.msi[number] = true;
+        let target = local::all()[number % self.cpus].apic_id();
+        let address = MESSAGE_ADDRESS | u64::from(target & 0xFF) << 12;
+        Some((
+            number,
+            MsiMessage {
+                address,
+                data: u32::from(vectors::MSI) + number as u32,
+            },
+        ))
+    }
+
+    fn msi_free(&mut self, number: usize) {
+        if let Some(taken) = self.msi.get_mut(number) {
+            *taken = false;
+        }
+    }
+
+    fn is_physical(&self, base: u64, len: u64) -> bool {
+        const PHYSICAL_BITS: u32 = 52;
+        let Some(end) = base
+            .checked_add(len)
+            .filter(|&end| end <= 1 << PHYSICAL_BITS)
+        else {
+            return false;
+        };
+        !self.closed.iter().any(|r| base < r.end && r.start < end)
+    }
+
+    fn power(&mut self, action: PowerAction) -> ! {
+        match action {
+            PowerAction::Shutdown => power::shutdown(&self.acpi),
+            PowerAction::Reset => power::reset(&self.acpi),
+        }
+        panic!("{action:?} failed: switch the machine off by hand")
+    }
+}

@@ -1,0 +1,90 @@
+//! Address spaces of user programs: tables made of frames that the kernel lends.
+//!
+//! Tables are freed only with their space. So after an `unmap` a flush of the one page is enough.
+
+use core::sync::atomic::Ordering;
+
+use kernel_core::machine::{Frame, OutOfFrames, Page, Perms, Root};
+
+use super::{kernel_space, tables};
+use crate::page_entry::{self, ADDRESS, ENTRIES, PRESENT, USER, WRITE};
+
+/// Takes frames for tables: what `hal` makes of a `FrameSource`.
+pub(in crate::x86) type Take<'a> = &'a mut dyn FnMut() -> Option<u64>;
+
+/// Makes an empty space.
+pub(in crate::x86) fn create(take: Take) -> Result<Root, OutOfFrames> {
+    let root = take().ok_or(OutOfFrames)?;
+    // SAFETY: just taken, nobody uses it.
+    unsafe { tables::clear(root) };
+    kernel_space::copy_kernel_half(root);
+    Ok(Root(Frame(root >> 12)))
+}
+
+/// Hands every table of a space to `give`, the root last.
+///
+/// # Safety
+///
+/// `root` was made by [`create`] and no CPU uses it.
+pub(in crate::x86) unsafe fn destroy(root: Root, give: &mut dyn FnMut(Frame)) {
+    // SAFETY: passed on; the user half is the first 256 entries.
+    unsafe { free_tables(root.0.0 << 12, ENTRIES / 2, 4, give) };
+}
+
+/// # Safety
+///
+/// `address` is a table of `level` that no CPU uses.
+unsafe fn free_tables(address: u64, entries: usize, level: u32, give: &mut dyn FnMut(Frame)) {
+    if level > 1 {
+        // SAFETY: still a table; it is given back below.
+        for slot in &unsafe { tables::table(address) }[..entries] {
+            let entry = slot.load(Ordering::Relaxed);
+            if entry & PRESENT != 0 {
+                // SAFETY: a present entry above level 1 of a user space names a table (no large pages there).
+                unsafe { free_tables(entry & ADDRESS, ENTRIES, level - 1, give) };
+            }
+        }
+    }
+    give(Frame((address & ADDRESS) >> 12));
+}
+
+/// Writes the entry of a page and returns what it was.
+///
+/// # Safety
+///
+/// `root` is a live space; the frame may be shown to user mode.
+pub(in crate::x86) unsafe fn map(
+    root: Root,
+    page: Page,
+    frame: Frame,
+    perms: Perms,
+    take: Take,
+) -> Result<u64, OutOfFrames> {
+    let (root, address) = (root.0.0 << 12, page.0 << 12);
+    // SAFETY: a live space's tables stay; `take` gives unused frames.
+    let slot = unsafe { tables::find_or_make(root, address, 1, WRITE | USER, take) };
+    let slot = slot.ok_or(OutOfFrames)?;
+    Ok(slot.swap(page_entry::user(frame, perms), Ordering::AcqRel))
+}
+
+/// Clears the entry of a page and returns what it was.
+///
+/// # Safety
+///
+/// `root` is a live space.
+pub(in crate::x86) unsafe fn unmap(root: Root, page: Page) -> u64 {
+    // SAFETY: a live space's tables stay.
+    let slot = unsafe { tables::find(root.0.0 << 12, page.0 << 12, 1) };
+    slot.map_or(0, |slot| slot.swap(0, Ordering::AcqRel))
+}
+
+/// Reads the entry of a page.
+///
+/// # Safety
+///
+/// `root` is a live space.
+pub(in crate::x86) unsafe fn lookup(root: Root, page: Page) -> u64 {
+    // SAFETY: a live space's tables stay.
+    let slot = unsafe { tables::find(root.0.0 << 12, page.0 << 12, 1) };
+    slot.map_or(0, |slot| slot.load(Ordering::Relaxed))
+}
