@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::tree::Tree;
 
 /// Largest boot.conf; the kernel refuses more.
-const MAX_BOOT_CONF_BYTES: usize = 16 * 1024;
+const MAX_BOOT_CONF_BYTES: usize = 4096;
 
 /// The boot files' bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
