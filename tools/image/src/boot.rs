@@ -2,7 +2,8 @@
 //!
 //! `usr/lib/boot/{bootloader.efi, kernel, initfs, boot.conf}` of the tree become `EFI/BOOT/BOOTX64.EFI` and
 //! `valence/{kernel, initfs, boot.conf, checksums}`. boot.conf is text, a `KEY=VALUE` per line, passed to the kernel; the
-//! line `REDOXFS_UUID=…` is added here because only here the root filesystem's number is known. checksums has a line
+//! lines `REDOXFS_UUID=…` and `REDOXFS_BLOCK=0` are added here because only here the root filesystem's number and place
+//! are known. checksums has a line
 //! `crc32hex  name` per file: eight hexadecimal digits of the CRC-32 of zip and gzip.
 
 use anyhow::{Context, Result, bail};
@@ -79,7 +80,7 @@ fn boot_conf(text: &str, root_uuid: &str) -> Result<Vec<u8>> {
         }
         out += &format!("{line}\n");
     }
-    out += &format!("REDOXFS_UUID={root_uuid}\n");
+    out += &format!("REDOXFS_UUID={root_uuid}\nREDOXFS_BLOCK=0\n");
     if out.len() > MAX_BOOT_CONF_BYTES {
         bail!("boot.conf is larger than {MAX_BOOT_CONF_BYTES} bytes");
     }
@@ -95,7 +96,7 @@ mod tests {
         let conf = boot_conf("# text\n\nLOG=info\n", "1-2").unwrap();
         assert_eq!(
             String::from_utf8(conf).unwrap(),
-            "LOG=info\nREDOXFS_UUID=1-2\n"
+            "LOG=info\nREDOXFS_UUID=1-2\nREDOXFS_BLOCK=0\n"
         );
     }
 
