@@ -13,6 +13,7 @@ GUEST := $(CARGO_RUN) valence-guest --
 FILESYSTEM_CONFIG ?= filesystem.toml
 IMAGE_DIR ?= build/image
 CMD =
+SUITE =
 
 # Redox's names; tools/qemu reads them from the environment.
 export gpu net disk kvm serial uefi gdb QEMU_MEM QEMU_SMP QEMU_CPU QEMUFLAGS
@@ -60,7 +61,7 @@ test-host: setup ## unit and integration tests that need no virtual machine
 .PHONY: test-guest
 test-guest: setup ## boot the test image and run its test programs
 	@$(MAKE) -s image FILESYSTEM_CONFIG=tests/guest/filesystem.toml IMAGE_DIR=build/image-test
-	@$(GUEST) build/image-test --suite
+	@$(GUEST) build/image-test --suite $(SUITE) --scripts tests/guest/boots
 
 .PHONY: fmt
 fmt: ## format the Rust code
