@@ -26,6 +26,10 @@ missing=()
 for pair in "${packages[@]}"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
+# A window needs a package of its own; without a display the serial console is enough.
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    [ -e /usr/share/doc/qemu-system-gui ] || missing+=(qemu-system-gui)
+fi
 # The C start files come with libc6-dev; the host tools need them.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || [ -e /usr/share/OVMF/OVMF_CODE.fd ] || missing+=(ovmf)
@@ -54,9 +58,29 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 targets=(x86_64-unknown-redox x86_64-unknown-none x86_64-unknown-uefi)
+wanted="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
+
+# Makes the pinned toolchain there: by rustup, or, where nothing can be fetched, by a link to one of the same version.
+install_toolchain() {
+    local home="${RUSTUP_HOME:-$HOME/.rustup}/toolchains" other
+    for other in "$home"/*; do
+        if [ "$("$other/bin/rustc" --version 2>/dev/null | cut -d' ' -f2)" = "$wanted" ]; then
+            echo "setup: using $(basename "$other"), which is Rust $wanted"
+            ln -sfn "$other" "$home/$wanted-x86_64-unknown-linux-gnu"
+            return
+        fi
+    done
+    rustup toolchain install --profile default "$wanted"
+}
+
 if ! command -v cargo >/dev/null; then
-    problem "no cargo: install Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml) with rustup, then run this again"
+    problem "no cargo: install Rust $wanted with rustup, then run this again"
 else
+    if ! rustc --version >/dev/null 2>&1 && command -v rustup >/dev/null; then
+        install_toolchain || problem "Rust $wanted is missing and rustup could not install it"
+    fi
+    version="$(rustc --version | cut -d' ' -f2)"
+    [ "$version" = "$wanted" ] || problem "Rust is $version, but this tree needs $wanted (rust-toolchain.toml)"
     libraries="$(rustc --print sysroot)/lib/rustlib"
     for target in "${targets[@]}"; do
         [ -d "$libraries/$target/lib" ] && continue
