@@ -305,8 +305,13 @@ impl Kitchen {
             }
         }
         let libc = self.layout.root.join("build/sysroot/lib/libc.a");
-        let hint = if libc.is_file() { "" } else { "; the C library is missing: `make sysroot`" };
-        bail!("its script failed ({status}); the whole log: {}{hint}", log_path.display()) the whole log: {}",
+        let hint = if libc.is_file() {
+            ""
+        } else {
+            "; the C library is missing: `make sysroot`"
+        };
+        bail!(
+            "its script failed ({status}); the whole log: {}{hint}",
             log_path.display()
         )
     }
