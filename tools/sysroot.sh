@@ -11,8 +11,9 @@ if [ ! -f base/libc/Cargo.toml ]; then
     echo "sysroot: base/libc is not in this tree, so there is no C library to build" >&2
     exit 1
 fi
-cargo build --quiet --release --target "$TARGET" -p valence-libc
-built="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/$TARGET/release/libvalence_libc.a"
+# A profile of its own: the library must not be able to unwind and must be one object (docs/decisions/0304).
+cargo build --quiet --profile libc --target "$TARGET" -p valence-libc
+built="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/$TARGET/libc/libvalence_libc.a"
 if [ ! -f "$built" ]; then
     echo "sysroot: cargo built valence-libc but left no $built: is its crate-type \"staticlib\"?" >&2
     exit 1

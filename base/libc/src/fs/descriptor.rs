@@ -1,0 +1,148 @@
+//! Descriptors: <https://pubs.opengroup.org/onlinepubs/9799919799/functions/fcntl.html>.
+
+use crate::types::*;
+use crate::{Errno, e, error};
+use valence_abi::flags::*;
+use valence_abi::scheme::std_fs;
+
+const F_GETLK: c_int = 5;
+const F_SETLK: c_int = 6;
+const F_SETLKW: c_int = 7;
+const OPEN_MAX: c_int = 1024;
+const LOCK_UN: c_int = 8;
+
+/// A descriptor that is closed at the end of its scope.
+pub(crate) struct Fd(pub(crate) usize);
+
+impl Fd {
+    /// The number, to be closed by somebody else.
+    pub(crate) fn into_raw(self) -> usize {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: this object owns the descriptor.
+        let _ = unsafe { syscall!(CLOSE, self.0) };
+    }
+}
+
+/// `dup` with a scheme's string.
+pub(crate) fn dup_with(fd: usize, text: &[u8]) -> Result<Fd, Errno> {
+    // SAFETY: the string is as long as stated.
+    unsafe { syscall!(DUP, fd, text.as_ptr(), text.len(), O_CLOEXEC) }.map(Fd)
+}
+
+/// C's `struct flock`.
+#[repr(C)]
+struct Flock {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    len: i64,
+    pid: c_int,
+}
+
+const F_RDLCK: i16 = 0;
+const F_WRLCK: i16 = 1;
+const F_UNLCK: i16 = 2;
+const EXCLUSIVE_BIT: u64 = 1 << 63;
+
+/// One of the advisory lock calls of the file systems (redox-facts 1.4, kinds 12 to 14).
+fn lock_call(fd: c_int, kind: u8, start: u64, len: u64) -> Result<usize, Errno> {
+    let metadata = [u64::from(kind), start, len];
+    let flags = call::STD_FS;
+    // SAFETY: no payload; three words of metadata.
+    unsafe { syscall!(CALL, fd, 0, 0, flags, metadata.as_ptr(), metadata.len()) }
+}
+
+/// # Safety
+/// `lock` must be valid.
+unsafe fn record_lock(fd: c_int, command: c_int, lock: *mut Flock) -> Result<usize, Errno> {
+    // SAFETY: the caller's struct.
+    let Flock { kind, whence, start, len, .. } = unsafe { lock.read() };
+    if whence != 0 || start < 0 || len < 0 {
+        // Offsets relative to the cursor or the end are not supported.
+        return Err(e::EINVAL);
+    }
+    match (command, kind) {
+        (F_GETLK, _) => Err(e::ENOSYS),
+        (_, F_UNLCK) => lock_call(fd, std_fs::UNLOCK, start as u64, len as u64),
+        // There is no waiting for a lock: F_SETLKW answers like F_SETLK when it cannot be had at once.
+        (_, F_RDLCK) => lock_call(fd, std_fs::LOCK, start as u64, len as u64),
+        (_, F_WRLCK) => lock_call(fd, std_fs::LOCK, start as u64, len as u64 | EXCLUSIVE_BIT),
+        _ => Err(e::EINVAL),
+    }
+}
+
+c_api! {
+    fn close(fd: c_int) -> c_int {
+        crate::poll::forget(fd);
+        error::int(syscall!(CLOSE, fd))
+    }
+    fn dup(fd: c_int) -> c_int {
+        error::int(syscall!(DUP, fd, 0, 0, 0))
+    }
+    fn dup2(fd: c_int, new: c_int) -> c_int {
+        if fd == new {
+            return if fcntl(fd, F_GETFD as c_int, 0) < 0 { -1 } else { new };
+        }
+        error::int(syscall!(DUP2, fd, new, 0))
+    }
+    fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
+        error::int(syscall!(DUP2, fd, new, flags as usize & O_CLOEXEC))
+    }
+    /// The `libc` crate inside std knows no F_DUPFD_CLOEXEC of its own and passes F_DUPFD (0): its `try_clone` would leak
+    /// descriptors to children. So F_DUPFD sets close-on-exec too; who wants it cleared uses F_SETFD or `dup`
+    /// (redox-facts 11.4).
+    fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+        match command {
+            F_GETLK | F_SETLK | F_SETLKW => error::int(record_lock(fd, command, argument as *mut Flock)),
+            0 => error::int(syscall!(FCNTL, fd, F_DUPFD_CLOEXEC, argument as c_int)),
+            _ => error::int(syscall!(FCNTL, fd, command, argument as c_int as usize)),
+        }
+    }
+    fn flock(fd: c_int, operation: c_int) -> c_int {
+        const LOCK_EX: c_int = 2;
+        const LOCK_SH: c_int = 1;
+        error::int(match operation & (LOCK_SH | LOCK_EX | LOCK_UN) {
+            LOCK_UN => lock_call(fd, std_fs::UNLOCK, 0, 0),
+            LOCK_SH => lock_call(fd, std_fs::LOCK, 0, 0),
+            LOCK_EX => lock_call(fd, std_fs::LOCK, 0, EXCLUSIVE_BIT),
+            _ => Err(e::EINVAL),
+        })
+    }
+    fn lockf(_fd: c_int, _command: c_int, _len: i64) -> c_int {
+        error::int(Err(e::ENOSYS))
+    }
+    fn getdtablesize() -> c_int {
+        OPEN_MAX
+    }
+    fn pipe(fds: *mut c_int) -> c_int {
+        pipe2(fds, 0)
+    }
+    fn pipe2(fds: *mut c_int, flags: c_int) -> c_int {
+        error::int(make_pipe(flags as usize).map(|(read_end, write_end)| {
+            *fds = read_end as c_int;
+            *fds.add(1) = write_end as c_int;
+            0
+        }))
+    }
+}
+
+/// A pipe of the kernel's scheme `pipe`: opening makes the read end, `dup` with "write" the other.
+pub(crate) fn make_pipe(flags: usize) -> Result<(usize, usize), Errno> {
+    let flags = flags & (O_CLOEXEC | O_NONBLOCK);
+    let read_end = Fd(super::resolve::open_kernel(b"pipe", flags | O_RDONLY)?);
+    let name = b"write";
+    // SAFETY: the string is as long as stated.
+    let write_end = Fd(unsafe { syscall!(DUP, read_end.0, name.as_ptr(), name.len(), flags & O_CLOEXEC) }?);
+    if flags & O_NONBLOCK != 0 {
+        // SAFETY: no pointers.
+        unsafe { syscall!(FCNTL, write_end.0, F_SETFL, O_NONBLOCK)? };
+    }
+    Ok((read_end.into_raw(), write_end.into_raw()))
+}
