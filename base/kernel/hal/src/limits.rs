@@ -36,3 +36,6 @@ pub const CALIBRATION_NS: u64 = 10_000_000;
 
 /// Frames that a backtrace shows at most.
 pub const BACKTRACE_FRAMES: usize = 24;
+
+/// How long a machine may take to switch off or reset after it was told to, in nanoseconds.
+pub const POWER_WAIT_NS: u64 = 5_000_000_000;

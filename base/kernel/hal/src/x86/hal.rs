@@ -27,7 +27,7 @@ use super::{dispatch, time};
 use crate::acpi::Acpi;
 use crate::areas::{FreeRanges, Range, top_of_ram};
 use crate::frame_map::FrameMap;
-use crate::limits::MSI_COUNT;
+use crate::limits::{MSI_COUNT, POWER_WAIT_NS};
 use crate::page_entry::{self, PRESENT};
 
 /// The machine.
@@ -404,6 +404,8 @@ impl Machine for Hal {
             PowerAction::Shutdown => power::shutdown(&self.acpi),
             PowerAction::Reset => power::reset(&self.acpi),
         }
+        // Machines take a moment to go.
+        time::spin_ns(POWER_WAIT_NS);
         panic!("{action:?} failed: switch the machine off by hand")
     }
 }
