@@ -88,9 +88,9 @@ fn slave_path(master: &File) -> io::Result<String> {
         master.as_raw_fd() as usize,
         b"ptsname",
     )?);
-    let mut buf = [0; 64];
-    let len = name.read(&mut buf)?;
-    String::from_utf8(buf[..len].to_vec()).map_err(io::Error::other)
+    let mut number = [0; 4];
+    name.read(&mut number)?;
+    Ok(format!("{TERMINALS}/{}", u32::from_le_bytes(number)))
 }
 
 fn set_winsize(master: &File) -> io::Result<()> {

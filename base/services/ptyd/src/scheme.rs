@@ -34,11 +34,11 @@ pub enum Setting {
     Winsize,
     /// The foreground process group, i32.
     Group,
-    /// Path of the slave, text, read only.
+    /// Number of the slave, u32, read only.
     Name,
     /// Whether the slave may not be opened yet, i32.
     Lock,
-    /// Writing an i32 throws away input (0), output (1) or both (2).
+    /// Writing a byte throws away input (0), output (1) or both (2).
     Flush,
 }
 
@@ -102,7 +102,7 @@ impl Ptys {
             Setting::Termios => pair.terminal.termios().to_bytes().to_vec(),
             Setting::Winsize => pair.terminal.winsize().to_vec(),
             Setting::Group => i64::from(pair.terminal.group()).to_le_bytes().to_vec(),
-            Setting::Name => format!("/scheme/pty/{number}").into_bytes(),
+            Setting::Name => (number as u64).to_le_bytes().to_vec(),
             Setting::Lock => i64::from(pair.is_locked).to_le_bytes().to_vec(),
             Setting::Flush => return Err(Error::new(EINVAL)),
         })
@@ -132,7 +132,7 @@ impl Ptys {
                 terminal.set_group(group);
             }
             Setting::Lock => pair.is_locked = word()? != 0,
-            Setting::Flush => match word()? {
+            Setting::Flush => match bytes.first().ok_or(invalid)? {
                 0 => terminal.flush_input(),
                 1 => terminal.flush_output(),
                 2 => {

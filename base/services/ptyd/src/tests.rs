@@ -338,8 +338,11 @@ fn settings_are_the_c_structs() {
         }]
     );
     let mut name = setting(&mut ptys, &master, "ptsname").unwrap();
-    let len = ptys.read(&mut name, &mut buf, 0).unwrap();
-    assert_eq!(&buf[..len], b"/scheme/pty/0");
+    assert_eq!(ptys.read(&mut name, &mut buf[..4], 0), Ok(4));
+    assert_eq!(buf[..4], 0u32.to_le_bytes());
+    let mut flush = setting(&mut ptys, &slave, "flush").unwrap();
+    assert_eq!(ptys.write(&mut flush, &[0], 0, 0), Ok(1));
+    assert_eq!(ptys.write(&mut flush, &[3], 0, 0), Err(Error::new(EINVAL)));
     assert_eq!(
         setting(&mut ptys, &master, "other").unwrap_err(),
         Error::new(EINVAL)
