@@ -1,0 +1,1 @@
+exec guest-tests scheme-012-loop

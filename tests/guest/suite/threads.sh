@@ -1,0 +1,1 @@
+exec guest-tests threads
