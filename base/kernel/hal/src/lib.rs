@@ -14,9 +14,11 @@ extern crate alloc;
 pub mod acpi;
 pub mod areas;
 pub mod clock;
+pub mod frame;
 pub mod frame_map;
 pub mod limits;
 pub mod page_entry;
+pub mod stale;
 
 #[cfg(target_os = "none")]
 mod x86;

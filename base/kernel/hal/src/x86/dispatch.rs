@@ -12,11 +12,11 @@ use kernel_core::{Kernel, Next};
 use x86_64::instructions::tlb;
 use x86_64::registers::control::Cr2;
 
-use super::cpu::frame::{Frame, Leave};
 use super::cpu::{local, vectors};
 use super::devices::{local_apic, ps2};
 use super::hal::Hal;
 use super::{lock, panic, smp, time};
+use crate::frame::{Frame, Leave};
 use crate::limits::MSI_COUNT;
 
 /// Runs the kernel on all CPUs. Called once, on the first.

@@ -5,7 +5,7 @@
 //! bytes of the kernel above, and only live roots are walked.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -29,6 +29,7 @@ use crate::areas::{FreeRanges, Range, top_of_ram};
 use crate::frame_map::FrameMap;
 use crate::limits::{MSI_COUNT, POWER_WAIT_NS};
 use crate::page_entry::{self, PRESENT};
+use crate::stale::{Drop, Stale};
 
 /// The machine.
 #[derive(Debug)]
@@ -40,13 +41,12 @@ pub struct Hal {
     boot_time_ns: u64,
     /// Frames that are plain bytes of the kernel above.
     owned: FrameMap,
-    /// Roots that `space_create` made and `space_destroy` has not freed.
-    roots: BTreeSet<u64>,
+    /// The spaces that `space_create` made and `space_destroy` has not freed, by root frame.
+    spaces: BTreeMap<u64, Stale>,
     /// What no driver may map: RAM, and the interrupt controllers of the CPUs.
     closed: Vec<Range>,
     /// The user space in use on each CPU.
     active: Vec<Option<Root>>,
-    stale: Stale,
     msi: [bool; MSI_COUNT],
 }
 
@@ -85,10 +85,9 @@ impl Hal {
             cpus,
             boot_time_ns,
             owned,
-            roots: BTreeSet::new(),
+            spaces: BTreeMap::new(),
             closed,
             active: alloc::vec![None; cpus],
-            stale: Stale::default(),
             msi: [false; MSI_COUNT],
         }
     }
@@ -103,7 +102,7 @@ impl Hal {
 
     fn check_root(&self, root: Root) {
         assert!(
-            self.roots.contains(&root.0.0),
+            self.spaces.contains_key(&root.0.0),
             "root {:#x} is not an address space",
             root.0.0
         );
@@ -117,6 +116,12 @@ impl Hal {
             "frame {:#x} must not be mapped",
             frame.0
         );
+    }
+
+    fn note_change(&mut self, root: Root, page: Page) {
+        if let Some(stale) = self.spaces.get_mut(&root.0.0) {
+            stale.note(page);
+        }
     }
 
     fn bytes(frame: Frame) -> *mut [u8; PAGE_SIZE] {
@@ -137,44 +142,6 @@ fn table_frames<'a>(
             frame.0
         );
         Some(frame.0 << 12)
-    }
-}
-
-/// Pages whose entries changed since the last flush, as long as they are few.
-#[derive(Debug, Default)]
-struct Stale {
-    root: Option<Root>,
-    pages: [u64; Stale::MAX],
-    count: usize,
-}
-
-impl Stale {
-    /// More than these, and dropping everything is cheaper.
-    const MAX: usize = 16;
-
-    fn note(&mut self, root: Root, page: Page) {
-        if self.root != Some(root) {
-            // Pages of another space that were not flushed yet: forget which, so that its flush drops everything.
-            let fresh = self.root.is_none();
-            *self = Self {
-                root: Some(root),
-                count: if fresh { 0 } else { Self::MAX + 1 },
-                ..Self::default()
-            };
-        }
-        if let Some(slot) = self.pages.get_mut(self.count) {
-            *slot = page.0;
-        }
-        self.count = (self.count + 1).min(Self::MAX + 1);
-    }
-
-    /// The pages of this space, if they are known and few.
-    fn take(&mut self, root: Root) -> Option<([u64; Self::MAX], usize)> {
-        if self.root != Some(root) {
-            return None;
-        }
-        let this = core::mem::take(self);
-        (this.count <= Self::MAX).then_some((this.pages, this.count))
     }
 }
 
@@ -203,7 +170,7 @@ impl Machine for Hal {
 
     fn space_create(&mut self, frames: &mut dyn FrameSource) -> Result<Root, OutOfFrames> {
         let root = user_space::create(&mut table_frames(&mut self.owned, frames))?;
-        self.roots.insert(root.0.0);
+        self.spaces.insert(root.0.0, Stale::default());
         Ok(root)
     }
 
@@ -213,12 +180,12 @@ impl Machine for Hal {
             !self.active.contains(&Some(root)),
             "an address space in use was destroyed"
         );
-        self.roots.remove(&root.0.0);
+        self.spaces.remove(&root.0.0);
         let mut give = |frame| {
             self.owned.insert(frame);
             frames.give(frame);
         };
-        // SAFETY: a root of ours that no CPU uses; it is not in `roots` any more.
+        // SAFETY: a root of ours that no CPU uses; it is not in `spaces` any more.
         unsafe { user_space::destroy(root, &mut give) };
     }
 
@@ -242,7 +209,7 @@ impl Machine for Hal {
         let old = unsafe { user_space::map(root, page, frame, perms, &mut take)? };
         drop(take);
         if old & PRESENT != 0 {
-            self.stale.note(root, page);
+            self.note_change(root, page);
         }
         Ok(())
     }
@@ -255,7 +222,7 @@ impl Machine for Hal {
         // SAFETY: a live root.
         let old = page_entry::decode(unsafe { user_space::unmap(root, page) });
         if old.is_some() {
-            self.stale.note(root, page);
+            self.note_change(root, page);
         }
         old
     }
@@ -270,17 +237,20 @@ impl Machine for Hal {
     }
 
     fn flush(&mut self, root: Root) {
+        self.check_root(root);
         let me = local::this().index();
-        let few = self.stale.take(root);
-        if self.active[me] == Some(root) {
-            match few {
-                Some((pages, count)) => {
-                    for page in &pages[..count] {
+        if let Some(stale) = self.spaces.get_mut(&root.0.0) {
+            match stale.pages() {
+                Drop::Pages([]) => return,
+                _ if self.active[me] != Some(root) => {}
+                Drop::Pages(pages) => {
+                    for page in pages {
                         tlb::flush(VirtAddr::new_truncate(page << 12));
                     }
                 }
-                None => tlb::flush_all(),
+                Drop::All => tlb::flush_all(),
             }
+            stale.clear();
         }
         let active = &self.active;
         let others = (0..self.cpus).filter(|&cpu| cpu != me && active[cpu] == Some(root));
@@ -358,9 +328,7 @@ impl Machine for Hal {
     }
 
     fn serial_write(&mut self, port: usize, bytes: &[u8]) {
-        for &byte in bytes {
-            serial::send(port, byte);
-        }
+        serial::send(port, bytes);
     }
 
     fn serial_read(&mut self, port: usize) -> Option<u8> {

@@ -8,11 +8,11 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use x86_64::registers::control::{Cr2, Cr3};
 
-use super::cpu::frame::Frame;
 use super::devices::local_apic;
-use super::memory::layout;
+use super::memory::{kernel_space, layout};
 use super::print::Com1;
-use crate::limits::{BACKTRACE_FRAMES, STACK_PAGES};
+use crate::frame::Frame;
+use crate::limits::BACKTRACE_FRAMES;
 
 /// Not 0: every CPU halts at its next NMI. Read by `vectors::nmi_entry`.
 pub(super) static STOPPED: AtomicU8 = AtomicU8::new(0);
@@ -169,21 +169,13 @@ fn backtrace(start: u64) {
     }
 }
 
-/// Whether two words at `at` lie on a stack: mapped kernel stacks are whole pages, so a word pair that does not leave its page is
-/// as mapped as the frame before it.
+/// Whether two words at `at` lie on a stack: in the image's data (the first stack), or in a mapped page of the stack window.
 fn on_kernel_stack(at: usize) -> bool {
+    const LAST_PAIR: usize = 4096 - 16;
     let [_, _, data, end] = layout::image();
-    let in_boot_stack = (data..end - 16).contains(&at);
     let window = layout::STACK_BASE..layout::STACK_BASE + (1 << 30);
-    let here = here();
-    let near = window.contains(&at)
-        && window.contains(&here)
-        && at >= here
-        && at - here < STACK_PAGES * 4096;
-    at.is_multiple_of(8) && at % 4096 <= 4096 - 16 && (in_boot_stack || near)
-}
-
-fn here() -> usize {
-    let marker = 0u8;
-    &raw const marker as usize
+    if !at.is_multiple_of(8) || at % 4096 > LAST_PAIR {
+        return false;
+    }
+    (data..end).contains(&at) || (window.contains(&at) && kernel_space::is_mapped(at))
 }

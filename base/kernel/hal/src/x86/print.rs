@@ -13,11 +13,11 @@ pub(super) struct Com1;
 
 impl Write for Com1 {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                serial::send(0, b'\r');
+        for (i, line) in text.split('\n').enumerate() {
+            if i > 0 {
+                serial::send(0, b"\r\n");
             }
-            serial::send(0, byte);
+            serial::send(0, line.as_bytes());
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use x86_64::registers::segmentation::SegmentSelector;
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::tss::TaskStateSegment;
 
-use super::frame::{KERNEL_CODE, KERNEL_DATA};
 use super::vectors;
+use crate::frame::{KERNEL_CODE, KERNEL_DATA};
 
 const TASK: u16 = 0x30;
 

@@ -11,8 +11,8 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::XCr0;
 
-use super::frame::{KERNEL_CODE, USER_DATA};
 use super::vectors;
+use crate::frame::{KERNEL_CODE, USER_DATA};
 
 /// Optional features of this machine (the first CPU speaks for all).
 #[derive(Clone, Copy, Debug, Default)]

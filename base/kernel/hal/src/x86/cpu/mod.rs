@@ -3,6 +3,5 @@
 pub(super) mod descriptors;
 pub(super) mod features;
 pub(super) mod fpu;
-pub(super) mod frame;
 pub(super) mod local;
 pub(super) mod vectors;

@@ -9,13 +9,10 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use super::frame::{Frame, USER_CODE, USER_DATA};
 use super::local::{SCRATCH, STACK_TOP};
+use crate::frame::{FRAME_BYTES, Frame, USER_CODE, USER_DATA};
 use crate::x86::dispatch;
 use crate::x86::panic::{self, STOPPED};
-
-/// Bytes of a `Frame`.
-pub(in crate::x86) const FRAME_BYTES: usize = 22 * 8;
 
 /// Non-maskable interrupt: the panic stops CPUs with it.
 pub(in crate::x86) const NMI: usize = 2;

@@ -46,16 +46,21 @@ pub(in crate::x86) fn init() {
     }
 }
 
-/// Sends a byte, waiting a bounded time for room.
-pub(in crate::x86) fn send(number: usize, byte: u8) {
+/// Sends bytes, waiting a bounded time for room before each FIFO's worth.
+pub(in crate::x86) fn send(number: usize, bytes: &[u8]) {
+    const FIFO_BYTES: usize = 16;
     let Some(base) = base(number) else { return };
-    for _ in 0..POLL_LIMIT {
-        if port::read(base + STATUS) & SEND_EMPTY != 0 {
-            break;
+    for part in bytes.chunks(FIFO_BYTES) {
+        for _ in 0..POLL_LIMIT {
+            if port::read(base + STATUS) & SEND_EMPTY != 0 {
+                break;
+            }
+            core::hint::spin_loop();
         }
-        core::hint::spin_loop();
+        for &byte in part {
+            port::write(base + DATA, byte);
+        }
     }
-    port::write(base + DATA, byte);
 }
 
 /// Takes a received byte.

@@ -121,6 +121,13 @@ pub(in crate::x86) fn start_up_root(free: &mut FreeRanges) -> u64 {
     new
 }
 
+/// Whether a page of the kernel's windows is mapped.
+pub(in crate::x86) fn is_mapped(address: usize) -> bool {
+    // SAFETY: the kernel's tables are never freed.
+    let entry = unsafe { tables::find(root(), address as u64, 1) };
+    entry.is_some_and(|e| e.load(Ordering::Relaxed) & PRESENT != 0)
+}
+
 /// Copies the kernel half into a new, zeroed top table.
 pub(in crate::x86) fn copy_kernel_half(to: u64) {
     // SAFETY: the kernel's root is a table for ever; `to` is one that the caller has just made.
