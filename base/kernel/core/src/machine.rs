@@ -190,7 +190,9 @@ pub trait Machine {
     fn lookup(&self, root: Root, page: Page) -> Option<(Frame, Perms)>;
     /// The first page of `from..end` that is mapped. The hal overrides it to skip absent tables.
     fn next_mapped(&self, root: Root, from: Page, end: Page) -> Option<Page> {
-        (from.0..end.0).map(Page).find(|page| self.lookup(root, *page).is_some())
+        (from.0..end.0)
+            .map(Page)
+            .find(|page| self.lookup(root, *page).is_some())
     }
     /// After rights were taken away: returns when no CPU can still use stale translations of this space.
     /// One call after a batch of `map`/`unmap`.

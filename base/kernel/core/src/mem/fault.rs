@@ -1,0 +1,163 @@
+//! Making pages present: lazy zero pages, copy on write. Used by page faults and by the kernel's own copies alike.
+
+use valence_abi::PAGE_SIZE;
+use valence_abi::errno::{EFAULT, ENOMEM, Errno};
+
+use crate::kernel::{Kernel, SpaceId};
+use crate::machine::{Frame, Machine, Page};
+use crate::mem::space::{Kind, Region, Space};
+
+/// What a page is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Load.
+    Read,
+    /// Store.
+    Write,
+    /// Instruction fetch.
+    Execute,
+}
+
+impl<M: Machine> Kernel<M> {
+    /// A frame of zeros for a user.
+    pub(crate) fn frame_zeroed(&mut self) -> Result<Frame, Errno> {
+        let frame = self.frames.take_user().ok_or(ENOMEM)?;
+        self.machine.frame_mut(frame).fill(0);
+        Ok(frame)
+    }
+
+    /// The frame behind a user page, made present for this access. `EFAULT` without the right, `ENOMEM` without a frame.
+    pub(crate) fn resolve(
+        &mut self,
+        id: SpaceId,
+        page: u64,
+        access: Access,
+    ) -> Result<Frame, Errno> {
+        let space = self.spaces.get_mut(id).ok_or(EFAULT)?;
+        let present = self.machine.lookup(space.root, Page(page));
+        if let Some((frame, perms)) = present {
+            let allowed = match access {
+                Access::Read => true,
+                Access::Write => perms.write,
+                Access::Execute => perms.execute,
+            };
+            if allowed {
+                return Ok(frame);
+            }
+        }
+        let (_, region) = space.find(page).ok_or(EFAULT)?;
+        let region = *region;
+        let allowed = match access {
+            Access::Read => region.rights.read,
+            Access::Write => region.rights.write,
+            Access::Execute => region.rights.execute,
+        };
+        if !allowed {
+            return Err(EFAULT);
+        }
+        match present {
+            None => self.fill(id, page, region),
+            Some((frame, _)) if access == Access::Write => self.unshare(id, page, region, frame),
+            Some((frame, _)) => {
+                let owned = self.frames.owners(frame) <= 1 || region.kind != Kind::Private;
+                self.map_page(id, page, frame, &region, owned)?;
+                Ok(frame)
+            }
+        }
+    }
+
+    /// Maps a page without counting owners.
+    pub(crate) fn map_page(
+        &mut self,
+        id: SpaceId,
+        page: u64,
+        frame: Frame,
+        region: &Region,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let space = self.spaces.get(id).ok_or(EFAULT)?;
+        self.machine
+            .map(
+                space.root,
+                Page(page),
+                frame,
+                region.perms(write),
+                &mut self.frames,
+            )
+            .map_err(|_| ENOMEM)
+    }
+
+    fn fill(&mut self, id: SpaceId, page: u64, region: Region) -> Result<Frame, Errno> {
+        if region.kind != Kind::Private {
+            return Err(EFAULT);
+        }
+        let frame = self.frame_zeroed()?;
+        if let Err(errno) = self.map_page(id, page, frame, &region, true) {
+            self.frames.release(frame);
+            return Err(errno);
+        }
+        if let Some(space) = self.spaces.get_mut(id) {
+            space.resident += 1;
+        }
+        Ok(frame)
+    }
+
+    fn unshare(
+        &mut self,
+        id: SpaceId,
+        page: u64,
+        region: Region,
+        frame: Frame,
+    ) -> Result<Frame, Errno> {
+        if region.kind != Kind::Private || self.frames.owners(frame) == 1 {
+            self.map_page(id, page, frame, &region, true)?;
+            return Ok(frame);
+        }
+        let copy = self.frames.take_user().ok_or(ENOMEM)?;
+        self.machine.frame_copy(frame, copy);
+        if let Err(errno) = self.map_page(id, page, copy, &region, true) {
+            self.frames.release(copy);
+            return Err(errno);
+        }
+        self.frames.release(frame);
+        self.mark_stale(id);
+        Ok(copy)
+    }
+
+    /// Notes that other CPUs must drop translations of this space before the kernel is left.
+    pub(crate) fn mark_stale(&mut self, id: SpaceId) {
+        if let Some(space) = self.spaces.get_mut(id)
+            && !space.stale
+        {
+            space.stale = true;
+            self.stale.push(id);
+        }
+    }
+
+    /// Flushes what `mark_stale` collected, where another CPU has the space loaded.
+    pub(crate) fn flush_stale(&mut self) {
+        while let Some(id) = self.stale.pop() {
+            if let Some(space) = self.spaces.get_mut(id) {
+                space.stale = false;
+                if space.active & !(1 << self.cpu) != 0 {
+                    self.machine.flush(space.root);
+                }
+            }
+        }
+    }
+
+    /// Byte address to page number; `EFAULT` at the end of user space.
+    pub(crate) fn user_page(addr: usize) -> Result<u64, Errno> {
+        let page = (addr / PAGE_SIZE) as u64;
+        if page < crate::mem::space::END_PAGE {
+            Ok(page)
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Reserves address space for a new region.
+    pub(crate) fn space_mut(&mut self, id: SpaceId) -> Result<&mut Space, Errno> {
+        self.spaces.get_mut(id).ok_or(EFAULT)
+    }
+}

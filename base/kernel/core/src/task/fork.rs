@@ -1,0 +1,213 @@
+//! New threads and new processes.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use valence_abi::USER_END;
+use valence_abi::errno::{EAGAIN, EINVAL, ENOMEM, Errno};
+use valence_abi::signal::{SIGNAL_MAX, SigAction};
+
+use crate::io::table::{FdTable, Slot};
+use crate::kernel::{FileId, Kernel, NamespaceId, Outcome, ProcessId, ThreadId};
+use crate::limits::{PROCESS_THREADS_MAX, PROCESSES_MAX};
+use crate::machine::{Machine, Registers};
+use crate::task::exec::Program;
+use crate::task::process::{Alarm, Credentials, Life, Process};
+use crate::task::thread::{Caller, Thread};
+
+/// Largest process and thread number.
+const NUMBER_MAX: u32 = 0x3FFF_FFFF;
+
+impl<M: Machine> Kernel<M> {
+    /// A number no process or thread has.
+    fn new_number(&mut self) -> u32 {
+        loop {
+            let number = self.next_pid;
+            self.next_pid = if number >= NUMBER_MAX { 2 } else { number + 1 };
+            if !self.pids.contains_key(&number) {
+                return number;
+            }
+        }
+    }
+
+    fn add_thread(&mut self, thread: Thread<M>) -> Result<ThreadId, Errno> {
+        let process = thread.process;
+        let id = self.threads.insert(thread).map_err(|_| EAGAIN)?;
+        if let Some(process) = self.processes.get_mut(process) {
+            process.threads.push(id);
+        }
+        Ok(id)
+    }
+
+    /// `THREAD_CREATE`.
+    pub(crate) fn thread_create(
+        &mut self,
+        who: &Caller,
+        (entry, stack): (usize, usize),
+        fs_base: usize,
+        argument: usize,
+    ) -> Outcome {
+        if entry >= USER_END || stack >= USER_END || fs_base >= USER_END {
+            return Err(EINVAL.into());
+        }
+        let count = self
+            .processes
+            .get(who.process)
+            .map_or(0, |process| process.threads.len());
+        if count >= PROCESS_THREADS_MAX {
+            return Err(EAGAIN.into());
+        }
+        let tid = self.new_number();
+        let mut thread = Thread::new(tid, who.process, self.machine.fpu_new());
+        thread.fs_base = fs_base as u64;
+        thread.mask = self.threads.get(who.thread).map_or(0, |thread| thread.mask);
+        thread.registers = Registers {
+            rip: entry as u64,
+            rsp: stack as u64,
+            rdi: argument as u64,
+            rflags: 0x202,
+            ..Registers::default()
+        };
+        let id = self.add_thread(thread)?;
+        self.ready.push_back(id);
+        self.kick_idle();
+        Ok(tid as usize)
+    }
+
+    /// `FORK`.
+    pub(crate) fn fork(&mut self, who: &Caller) -> Outcome {
+        if self.processes.len() >= PROCESSES_MAX {
+            return Err(EAGAIN.into());
+        }
+        let space = self.space_fork(who.space)?;
+        let pid = self.new_number();
+        let Some(parent) = self.processes.get_mut(who.process) else {
+            self.space_drop(space);
+            return Err(EAGAIN.into());
+        };
+        let child = Process {
+            pid,
+            parent: parent.pid,
+            pgid: parent.pgid,
+            sid: parent.sid,
+            credentials: parent.credentials,
+            space,
+            namespace: parent.namespace,
+            fds: parent.fds.clone(),
+            threads: Vec::new(),
+            children: Vec::new(),
+            life: Life::Alive,
+            stopped: false,
+            stop_report: None,
+            continue_report: false,
+            actions: parent.actions.clone(),
+            pending: 0,
+            infos: Vec::new(),
+            alarm: Alarm::default(),
+            executed: false,
+            path: parent.path.clone(),
+            cpu_ns: 0,
+            detach: Vec::new(),
+        };
+        let (files, namespace) = (child.fds.clone(), child.namespace);
+        let Ok(id) = self.processes.insert(child) else {
+            self.space_drop(space);
+            return Err(EAGAIN.into());
+        };
+        let result = self.fork_thread(who, id, pid);
+        if let Err(errno) = result {
+            self.processes.remove(id);
+            self.space_drop(space);
+            return Err(errno.into());
+        }
+        for (_, slot) in files.iter() {
+            self.file_retain(slot.file);
+        }
+        self.namespace_retain(namespace);
+        self.pids.insert(pid, id);
+        if let Some(parent) = self.processes.get_mut(who.process) {
+            parent.children.push(pid);
+        }
+        Ok(pid as usize)
+    }
+
+    fn fork_thread(&mut self, who: &Caller, child: ProcessId, tid: u32) -> Result<(), Errno> {
+        let mut fpu = self.machine.fpu_new();
+        let parent = self.threads.get_mut(who.thread).ok_or(EAGAIN)?;
+        self.machine.fpu_save(&mut parent.fpu);
+        self.machine
+            .fpu_set_bytes(&mut fpu, self.machine.fpu_bytes(&parent.fpu));
+        let mut thread = Thread::new(tid, child, fpu);
+        thread.registers = Registers {
+            rax: 0,
+            ..parent.registers
+        };
+        thread.fs_base = parent.fs_base;
+        thread.mask = parent.mask;
+        thread.alternate = parent.alternate;
+        let id = self.add_thread(thread)?;
+        self.ready.push_back(id);
+        self.kick_idle();
+        Ok(())
+    }
+
+    /// The first process: its descriptors 0 to 2 share `console`, whose reference is taken over.
+    pub fn first_process(
+        &mut self,
+        program: Program,
+        namespace: NamespaceId,
+        console: FileId,
+        path: String,
+    ) -> Result<ProcessId, Errno> {
+        let pid = self.new_number();
+        let mut fds = FdTable::default();
+        for _ in 0..3 {
+            self.file_retain(console);
+            fds.insert(
+                0,
+                Slot {
+                    file: console,
+                    close_on_exec: false,
+                },
+            )?;
+        }
+        self.file_release(console);
+        let process = Process {
+            pid,
+            parent: 0,
+            pgid: pid,
+            sid: pid,
+            credentials: Credentials::default(),
+            space: program.space,
+            namespace,
+            fds,
+            threads: Vec::new(),
+            children: Vec::new(),
+            life: Life::Alive,
+            stopped: false,
+            stop_report: None,
+            continue_report: false,
+            actions: Box::new([SigAction::default(); SIGNAL_MAX]),
+            pending: 0,
+            infos: Vec::new(),
+            alarm: Alarm::default(),
+            executed: true,
+            path,
+            cpu_ns: 0,
+            detach: Vec::new(),
+        };
+        let id = self.processes.insert(process).map_err(|_| ENOMEM)?;
+        self.pids.insert(pid, id);
+        let mut thread = Thread::new(pid, id, self.machine.fpu_new());
+        thread.registers = Registers {
+            rip: program.entry,
+            rsp: program.sp,
+            rflags: 0x202,
+            ..Registers::default()
+        };
+        let thread = self.add_thread(thread)?;
+        self.ready.push_back(thread);
+        Ok(id)
+    }
+}
