@@ -64,6 +64,15 @@ pub enum Decoded {
 /// Appends a frame to `out`; `key` must be given exactly if the header names a slot.
 pub fn encode(header: &Header, key: Option<&Key>, payload: &[u8], out: &mut Vec<u8>) {
     debug_assert_eq!(header.slot.is_some(), key.is_some());
+    let mut payload = payload.to_vec();
+    if let Some(key) = key {
+        apply_key(key, header.seq, &mut payload);
+    }
+    encode_sealed(header, &payload, out);
+}
+
+/// Appends a frame whose payload is sealed already, or needs no key.
+pub fn encode_sealed(header: &Header, payload: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
@@ -74,9 +83,6 @@ pub fn encode(header: &Header, key: Option<&Key>, payload: &[u8], out: &mut Vec<
     out.extend_from_slice(&[header.kind, FORMAT]);
     out.extend_from_slice(&MARK.to_le_bytes());
     out.extend_from_slice(payload);
-    if let Some(key) = key {
-        apply_key(key, header.seq, &mut out[start + HEADER_BYTES..]);
-    }
     let sum = crc32fast::hash(&out[start + 8..]);
     out[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
 }
