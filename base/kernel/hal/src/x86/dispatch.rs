@@ -150,9 +150,10 @@ pub(super) fn flush_others(targets: impl Iterator<Item = usize> + Clone) {
         local_apic::interrupt(all[cpu].apic_id(), vectors::FLUSH);
     }
     for cpu in targets {
+        let mut turns = 0;
         while all[cpu].flush_wanted().load(Ordering::Acquire) {
             panic::stop_if_asked();
-            core::hint::spin_loop();
+            lock::relax(&mut turns);
         }
     }
 }

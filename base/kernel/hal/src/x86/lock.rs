@@ -47,15 +47,26 @@ pub(super) fn with<R>(work: impl FnOnce(&mut Kernel<Hal>) -> R) -> R {
     result
 }
 
+/// One turn of a wait loop. The pause instruction leaves an emulator's fast path for a global lock that the other CPU
+/// may need to get on, so it is used on few turns only.
+pub(super) fn relax(turns: &mut u32) {
+    const TURNS_PER_PAUSE: u32 = 128;
+    *turns = turns.wrapping_add(1);
+    if turns.is_multiple_of(TURNS_PER_PAUSE) {
+        core::hint::spin_loop();
+    }
+}
+
 fn acquire() {
     while KERNEL
         .locked
         .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
         .is_err()
     {
+        let mut turns = 0;
         while KERNEL.locked.load(Ordering::Relaxed) {
             dispatch::flush_if_wanted();
-            core::hint::spin_loop();
+            relax(&mut turns);
         }
     }
 }
