@@ -236,6 +236,13 @@ impl Machine for Hal {
         page_entry::decode(unsafe { user_space::lookup(root, page) })
     }
 
+    fn next_mapped(&self, root: Root, from: Page, end: Page) -> Option<Page> {
+        self.check_root(root);
+        let end = Page(end.0.min((valence_abi::USER_END / PAGE_SIZE) as u64));
+        // SAFETY: a live root.
+        unsafe { user_space::next_mapped(root, from, end) }
+    }
+
     fn flush(&mut self, root: Root) {
         self.check_root(root);
         let me = local::this().index();

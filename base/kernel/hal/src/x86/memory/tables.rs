@@ -54,7 +54,24 @@ pub(in crate::x86) unsafe fn find(
     Some(&unsafe { table(at) }[index(address, level)])
 }
 
-/// The same, making missing tables from frames that `take` hands out, with `flags` in the new entries. `None` when
+/// Whether an address is mapped by a page of 4 KiB; if not, the level of the table whose entry is absent.
+///
+/// # Safety
+///
+/// As for [`find`].
+pub(in crate::x86) unsafe fn probe(root: u64, address: u64) -> Result<(), u32> {
+    let mut at = root;
+    for level in (1..=4).rev() {
+        // SAFETY: as in `find`.
+        at = unsafe { table(at) }[index(address, level)].load(Ordering::Relaxed);
+        if at & PRESENT == 0 {
+            return Err(level);
+        }
+    }
+    Ok(())
+}
+
+/// The entry that [`find`] gives, making missing tables from frames that `take` hands out, with `flags` in the new entries. `None` when
 /// `take` has none.
 ///
 /// # Safety

@@ -88,3 +88,22 @@ pub(in crate::x86) unsafe fn lookup(root: Root, page: Page) -> u64 {
     let slot = unsafe { tables::find(root.0.0 << 12, page.0 << 12, 1) };
     slot.map_or(0, |slot| slot.load(Ordering::Relaxed))
 }
+
+/// The first mapped page of `from..end` (user half), skipping absent tables as a whole.
+///
+/// # Safety
+///
+/// `root` is a live space.
+pub(in crate::x86) unsafe fn next_mapped(root: Root, from: Page, end: Page) -> Option<Page> {
+    let mut page = from.0;
+    while page < end.0 {
+        // SAFETY: a live space's tables stay.
+        let Err(level) = (unsafe { tables::probe(root.0.0 << 12, page << 12) }) else {
+            return Some(Page(page));
+        };
+        // Nothing is mapped in the rest of what this entry covers.
+        let covered = 1 << (9 * (level - 1));
+        page = (page | (covered - 1)) + 1;
+    }
+    None
+}
