@@ -1,15 +1,26 @@
 //! The schemes that the kernel serves itself, and the function that puts the kernel together.
+//!
+//! Each scheme is one module behind `KernelScheme`. They hold their handles; what is shared with the rules (pipes, queues,
+//! namespaces, timers) lives in the kernel's tables.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod bytes;
+pub mod cpio;
+mod debug;
+mod event;
+mod initfs;
+mod irq;
+mod memory;
+mod namespace;
+mod pipe;
+mod proc;
+mod serio;
+mod start;
+mod sys;
+mod time;
+
 pub use kernel_core::{Config, Kernel, Next};
-
-use kernel_core::machine::Machine;
-
-/// Makes the kernel: tables, kernel schemes, and the first process (`bin/init` of the initfs), ready to run.
-/// Each CPU then calls [`Kernel::cpu_start`].
-pub fn start<M: Machine>(machine: M, config: Config) -> Kernel<M> {
-    Kernel::new(machine, config)
-}
+pub use start::start;

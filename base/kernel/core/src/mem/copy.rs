@@ -133,6 +133,15 @@ impl<M: Machine> Kernel<M> {
         self.copy_out(space, addr, &value.to_le_bytes())
     }
 
+    /// The frame behind a byte of user memory, made present.
+    pub fn frame_of(
+        &mut self,
+        space: SpaceId,
+        addr: usize,
+    ) -> Result<crate::machine::Frame, Errno> {
+        self.resolve(space, Self::user_page(addr)?, Access::Read)
+    }
+
     /// One half word.
     pub fn read_u32(&mut self, space: SpaceId, addr: usize) -> Result<u32, Errno> {
         let mut bytes = [0; 4];

@@ -225,6 +225,11 @@ impl<M: Machine> Kernel<M> {
         self.kernel_schemes.len() - 1
     }
 
+    /// Names of the kernel's schemes by index.
+    pub fn scheme_names(&self) -> Vec<&'static str> {
+        self.scheme_names.clone()
+    }
+
     /// Index of a scheme of the kernel.
     pub fn scheme_index(&self, name: &str) -> Option<usize> {
         self.scheme_names.iter().position(|known| *known == name)
