@@ -19,6 +19,9 @@ mod macros;
 
 // Pure modules.
 pub mod calendar;
+pub mod database;
+pub mod network;
+pub mod number;
 pub mod path;
 
 #[cfg(target_os = "redox")]
@@ -31,6 +34,8 @@ pub(crate) use redox_only::*;
 #[cfg(target_os = "redox")]
 #[macro_use]
 mod sys;
+#[cfg(target_os = "redox")]
+mod accounts;
 #[cfg(target_os = "redox")]
 mod environment;
 #[cfg(target_os = "redox")]
@@ -53,6 +58,8 @@ mod redox;
 mod signal;
 #[cfg(target_os = "redox")]
 mod socket;
+#[cfg(target_os = "redox")]
+mod standard;
 #[cfg(target_os = "redox")]
 mod start;
 #[cfg(target_os = "redox")]

@@ -76,15 +76,47 @@ unsafe fn each_part(
 /// Short writes are gathered into one system call: a line printed in parts must reach a pipe or terminal in one piece.
 const GATHER_MAX: usize = 4096;
 
-unsafe fn gather(parts: &[Iovec], total: usize, buf: &mut [u8; GATHER_MAX]) -> usize {
+/// # Safety
+/// The parts must be valid and fit into the buffer.
+unsafe fn gather(parts: &[Iovec], buf: &mut [u8; GATHER_MAX]) -> usize {
     let mut filled = 0;
     for part in parts.iter().filter(|part| part.len > 0) {
         // SAFETY: the caller summed the lengths: they fit.
         unsafe { crate::string::memcpy(buf.as_mut_ptr().add(filled), part.base, part.len) };
         filled += part.len;
     }
-    debug_assert_eq!(filled, total);
     filled
+}
+
+/// `readv` for other modules.
+///
+/// # Safety
+/// `parts` must point at `count` valid vectors.
+pub(crate) unsafe fn readv_fd(fd: c_int, parts: *const Iovec, count: usize) -> Result<usize, Errno> {
+    let count = c_int::try_from(count).map_err(|_| e::EINVAL)?;
+    // SAFETY: passed on.
+    unsafe { each_part(parts, count, |part, _| syscall!(READ, fd, part.base, part.len)) }
+}
+
+/// `writev` for other modules: one system call when it is little.
+///
+/// # Safety
+/// `parts` must point at `count` valid vectors.
+pub(crate) unsafe fn writev_fd(fd: c_int, parts: *const Iovec, count: usize) -> Result<usize, Errno> {
+    let count = c_int::try_from(count).map_err(|_| e::EINVAL)?;
+    // SAFETY: passed on; the buffer is as long as stated.
+    unsafe {
+        if (2..=PARTS_MAX as c_int).contains(&count) {
+            let list = slice::from_raw_parts(parts, count as usize);
+            let total = list.iter().fold(0usize, |total, part| total.saturating_add(part.len));
+            if total <= GATHER_MAX {
+                let mut buf = [0; GATHER_MAX];
+                let filled = gather(list, &mut buf);
+                return syscall!(WRITE, fd, buf.as_ptr(), filled);
+            }
+        }
+        each_part(parts, count, |part, _| syscall!(WRITE, fd, part.base, part.len))
+    }
 }
 
 c_api! {
@@ -107,19 +139,10 @@ c_api! {
         pwrite(fd, buf, len, offset)
     }
     fn readv(fd: c_int, parts: *const Iovec, count: c_int) -> isize {
-        error::long(each_part(parts, count, |part, _| syscall!(READ, fd, part.base, part.len)))
+        error::long(usize::try_from(count).map_err(|_| e::EINVAL).and_then(|count| readv_fd(fd, parts, count)))
     }
     fn writev(fd: c_int, parts: *const Iovec, count: c_int) -> isize {
-        if (2..=PARTS_MAX as c_int).contains(&count) {
-            let list = slice::from_raw_parts(parts, count as usize);
-            let total = list.iter().fold(0usize, |total, part| total.saturating_add(part.len));
-            if total <= GATHER_MAX {
-                let mut buf = [0; GATHER_MAX];
-                let filled = gather(list, total, &mut buf);
-                return write(fd, buf.as_ptr(), filled);
-            }
-        }
-        error::long(each_part(parts, count, |part, _| syscall!(WRITE, fd, part.base, part.len)))
+        error::long(usize::try_from(count).map_err(|_| e::EINVAL).and_then(|count| writev_fd(fd, parts, count)))
     }
     fn preadv(fd: c_int, parts: *const Iovec, count: c_int, offset: i64) -> isize {
         error::long(each_part(parts, count, |part, done| {

@@ -20,7 +20,7 @@ use core::fmt;
 
 pub(crate) use cwd::{lock as cwd_lock, restore_state, saved_state};
 pub(crate) use descriptor::{Fd, close, dup2, dup_with, make_pipe};
-pub(crate) use io::{read_fd, read_file, write_all};
+pub(crate) use io::{read_fd, read_file, readv_fd, write_all, writev_fd};
 pub(crate) use open::open_at;
 pub(crate) use resolve::{c_path, canonical_of_fd, locate_at, open_kernel};
 pub(crate) use stat::{exists, fstat_raw, is_executable_file, statvfs_of, to_c};

@@ -100,6 +100,15 @@ fn poll_until(fds: &mut [Pollfd], deadline: u64, mask: *const u64) -> Result<usi
     }
 }
 
+/// True when `direction` would not block now, or the scheme cannot tell.
+pub(crate) fn is_ready(fd: c_int, direction: usize) -> bool {
+    let Ok(queue) = new_queue(O_CLOEXEC) else { return true };
+    match subscribe(queue.0, fd as usize, direction, 0) {
+        Ok(()) => wait(queue.0, &mut [Event::default()], 0, core::ptr::null()).is_ok_and(|count| count > 0),
+        Err(_) => true,
+    }
+}
+
 /// # Safety
 /// `fds` must point at `count` entries.
 unsafe fn entries<'a>(fds: *mut Pollfd, count: u64) -> Result<&'a mut [Pollfd], Errno> {

@@ -5,6 +5,7 @@
 
 mod civil;
 mod format;
+mod timer;
 
 use crate::sync::FOREVER;
 use crate::types::*;
