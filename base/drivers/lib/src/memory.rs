@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use libredox::Fd;
 use libredox::call::MmapArgs;
-use libredox::flag::{MAP_PRIVATE, MAP_SHARED, O_CLOEXEC, O_RDWR, PROT_READ, PROT_WRITE};
+use libredox::flag::{MAP_SHARED, O_CLOEXEC, O_RDWR, PROT_READ, PROT_WRITE};
 use syscall::flag::CallFlags;
 
 use crate::PAGE_BYTES;
@@ -115,7 +115,7 @@ impl Dma {
         let len = bytes.next_multiple_of(PAGE_BYTES);
         let path = "/scheme/memory/zeroed@wb?phys_contiguous";
         let fd = Fd::open(path, O_CLOEXEC | O_RDWR, 0)?;
-        let start = map(&fd, 0, len, MAP_PRIVATE)?;
+        let start = map(&fd, 0, len, MAP_SHARED)?;
         let physical = physical_address(start.addr().get())?;
         Ok(Dma {
             start,

@@ -39,6 +39,9 @@ impl Launch {
         let fd = writer.as_raw_fd() as usize;
         // Pipes are made close-on-exec; this end is meant for the child.
         libredox::call::fcntl(fd, syscall::flag::F_SETFD, 0)?;
+        // Bytes and descriptors are asked for in turn, so neither may wait.
+        let own = pipe.as_raw_fd() as usize;
+        libredox::call::fcntl(own, syscall::flag::F_SETFL, syscall::flag::O_NONBLOCK)?;
         let child = command.env(NOTIFY_VARIABLE, fd.to_string()).spawn()?;
         Ok(Launch { child, pipe })
     }
@@ -53,18 +56,30 @@ impl Launch {
                 .subscribe(source, source, Wake::READ)
                 .map_err(io_error)?;
         }
-        let event = queue.next_event().map_err(io_error)?;
-        if event.user_data != fd {
-            return Ok(Outcome::TimedOut);
+        loop {
+            let event = queue.next_event().map_err(io_error)?;
+            if event.user_data != fd {
+                return Ok(Outcome::TimedOut);
+            }
+            if let Some(outcome) = self.take()? {
+                return Ok(outcome);
+            }
         }
+    }
+
+    /// What the pipe holds, descriptors first; nothing when it was woken for nothing.
+    fn take(&self) -> io::Result<Option<Outcome>> {
+        let fd = self.pipe.as_raw_fd() as usize;
         let mut slot = usize::MAX.to_le_bytes();
         if libredox::call::call_ro(fd, &mut slot, CallFlags::FD, &[]).is_ok() {
-            return Ok(Outcome::Root(usize::from_le_bytes(slot)));
+            return Ok(Some(Outcome::Root(usize::from_le_bytes(slot))));
         }
         let mut byte = [0];
-        match libredox::call::read(fd, &mut byte)? {
-            0 => Ok(Outcome::Ended),
-            _ => Ok(Outcome::Ready),
+        match libredox::call::read(fd, &mut byte) {
+            Ok(0) => Ok(Some(Outcome::Ended)),
+            Ok(_) => Ok(Some(Outcome::Ready)),
+            Err(error) if error.is_wouldblock() || error.is_interrupt() => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
