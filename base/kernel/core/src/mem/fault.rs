@@ -134,12 +134,12 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    /// Flushes what `mark_stale` collected, where another CPU has the space loaded.
+    /// Flushes what `mark_stale` collected, where any CPU, this one included, has the space loaded.
     pub(crate) fn flush_stale(&mut self) {
         while let Some(id) = self.stale.pop() {
             if let Some(space) = self.spaces.get_mut(id) {
                 space.stale = false;
-                if space.active & !(1 << self.cpu) != 0 {
+                if space.active != 0 {
                     self.machine.flush(space.root);
                 }
             }
