@@ -1,0 +1,1 @@
+exec libc-tests libc-memory
