@@ -12,12 +12,16 @@ pub const FAULT_STACK_PAGES: usize = 4;
 /// Memory areas taken from the loader; the rest of a longer list is ignored (that RAM stays unused).
 pub const MAX_AREAS: usize = 256;
 
-/// The kernel heap gets one part in `HEAP_SHARE` of the free RAM …
+/// At the start the kernel heap gets one part in `HEAP_SHARE` of the free RAM …
 pub const HEAP_SHARE: u64 = 16;
 /// … but at least this …
 pub const HEAP_MIN: u64 = 16 << 20;
 /// … and at most this, in bytes.
-pub const HEAP_MAX: u64 = 1 << 30;
+pub const HEAP_MAX: u64 = 64 << 20;
+/// When less than this is free, in bytes, the heap grows after the next trap …
+pub const HEAP_LOW: usize = 8 << 20;
+/// … by this many frames; if there are not as many in one piece, by a quarter of it.
+pub const HEAP_GROWTH: usize = (8 << 20) / 4096;
 
 /// RAM above this physical address is not used (the map of frames in use is one bit each).
 pub const RAM_LIMIT: u64 = 256 << 30;

@@ -181,7 +181,7 @@ fn take_memory(areas: &[MemoryArea], large: bool) -> FreeRanges {
     let base =
         base.unwrap_or_else(|| panic!("only {} MiB of memory: 64 MiB are needed", total >> 20));
     // SAFETY: just taken, and mapped in the map of physical memory that never goes away.
-    unsafe { heap::init(layout::physical::<u8>(base), len as usize) };
+    unsafe { heap::add(layout::physical::<u8>(base), len as usize) };
     free
 }
 

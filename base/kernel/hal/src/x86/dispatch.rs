@@ -15,9 +15,10 @@ use x86_64::registers::control::Cr2;
 use super::cpu::{local, vectors};
 use super::devices::{local_apic, ps2};
 use super::hal::Hal;
+use super::memory::heap;
 use super::{lock, panic, smp, time};
 use crate::frame::{Frame, Leave};
-use crate::limits::MSI_COUNT;
+use crate::limits::{HEAP_GROWTH, MSI_COUNT};
 
 /// Runs the kernel on all CPUs. Called once, on the first.
 pub fn run(kernel: Kernel<Hal>) -> ! {
@@ -66,9 +67,21 @@ pub(super) extern "sysv64" fn trap_idle(frame: &mut Frame, vector: u64) -> Leave
 }
 
 fn prepare(kernel: &mut Kernel<Hal>, cpu: usize, next: Next, frame: &mut Frame) -> Option<Leave> {
+    if heap::is_low() {
+        grow_heap(kernel);
+    }
     match next {
         Next::Run => Some(frame.set(kernel.registers(cpu))),
         Next::Idle => None,
+    }
+}
+
+/// Turns free frames into heap. Without any the heap stays as it is, and the kernel's limits must do.
+fn grow_heap(kernel: &mut Kernel<Hal>) {
+    for count in [HEAP_GROWTH, HEAP_GROWTH / 4] {
+        if let Some(first) = kernel.frames.take_run(count) {
+            return kernel.machine.heap_add(first, count);
+        }
     }
 }
 

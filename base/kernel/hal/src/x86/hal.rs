@@ -22,7 +22,7 @@ use super::cpu::features::{self, Features};
 use super::cpu::fpu::{self, Fpu};
 use super::cpu::{local, vectors};
 use super::devices::{local_apic, power, serial};
-use super::memory::{kernel_space, layout, user_space};
+use super::memory::{heap, kernel_space, layout, user_space};
 use super::{dispatch, time};
 use crate::acpi::Acpi;
 use crate::areas::{FreeRanges, Range, top_of_ram};
@@ -90,6 +90,19 @@ impl Hal {
             active: alloc::vec![None; cpus],
             msi: [false; MSI_COUNT],
         }
+    }
+
+    /// Takes adjoining frames from the kernel above for its heap, for good. They belong to nothing else there.
+    pub(super) fn heap_add(&mut self, first: Frame, count: usize) {
+        for number in first.0..first.0 + count as u64 {
+            assert!(
+                self.owned.remove(Frame(number)),
+                "frame {number:#x} is not the kernel's to give"
+            );
+        }
+        let base = layout::physical::<u8>(first.0 << 12);
+        // SAFETY: the frames were owned and are not any more, so nobody else reaches them; the map of physical memory stays.
+        unsafe { heap::add(base, count * PAGE_SIZE) }
     }
 
     fn check_owned(&self, frame: Frame) {

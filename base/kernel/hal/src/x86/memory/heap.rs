@@ -1,11 +1,12 @@
-//! The kernel heap: talc over one physically contiguous share of RAM, taken while the machine starts.
-//!
-//! It does not grow: the share is large (see `limits`), and what users can make the kernel allocate is bounded above.
+//! The kernel heap: talc over a physically contiguous share of RAM, taken while the machine starts, and over pieces that
+//! `dispatch` adds between traps when little is left (decision 0204).
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use talc::TalcLock;
 use talc::source::Manual;
+
+use crate::limits::HEAP_LOW;
 
 /// A spin lock for the allocator. Interrupts are off whenever kernel code runs, so its holder always makes progress.
 pub(in crate::x86) struct SpinLock(AtomicBool);
@@ -36,15 +37,20 @@ unsafe impl lock_api::RawMutex for SpinLock {
 #[global_allocator]
 static HEAP: TalcLock<SpinLock, Manual> = TalcLock::new(Manual);
 
-/// Gives the heap its memory.
+/// Gives the heap memory: its first, or more.
 ///
 /// # Safety
 ///
 /// The range is mapped for ever and nobody else uses it.
-pub(in crate::x86) unsafe fn init(base: *mut u8, len: usize) {
+pub(in crate::x86) unsafe fn add(base: *mut u8, len: usize) {
     // SAFETY: by the caller's promise; `Manual` allows claiming.
     let claimed = unsafe { HEAP.lock().claim(base, len) };
     assert!(claimed.is_some(), "the heap's share is too small");
+}
+
+/// Whether it is time to add memory.
+pub(in crate::x86) fn is_low() -> bool {
+    usage().1 < HEAP_LOW
 }
 
 /// Bytes in use and bytes free.
