@@ -17,7 +17,7 @@ pub const HEAP_SHARE: u64 = 16;
 /// … but at least this …
 pub const HEAP_MIN: u64 = 16 << 20;
 /// … and at most this, in bytes.
-pub const HEAP_MAX: u64 = 64 << 20;
+pub const HEAP_MAX: u64 = 24 << 20;
 /// When less than this is free, in bytes, the heap grows after the next trap …
 pub const HEAP_LOW: usize = 8 << 20;
 /// … by this many frames; if there are not as many in one piece, by a quarter of it.
