@@ -196,7 +196,7 @@ impl Route {
     pub fn parse(path: &str) -> Option<Route> {
         let (plain, query) = match path.split_once('?') {
             Some((plain, query)) => (plain.trim_end_matches('/'), Some(query)),
-            None => (path, None),
+            None => (path.trim_end_matches('/'), None),
         };
         if KERNEL_NAMES.iter().any(|name| plain.starts_with(name)) {
             return Some(Route::Kernel(path.to_owned()));

@@ -5,9 +5,19 @@
 #![forbid(unsafe_code)]
 
 pub mod compact;
+pub mod config;
 pub mod disk;
+pub mod documents;
+pub mod embed;
 pub mod error;
+pub mod handles;
+pub mod hub;
 pub mod keys;
 pub mod log;
 pub mod mem_disk;
+pub mod queries;
+mod questions;
+pub mod reports;
+pub mod service;
 pub mod store;
+pub mod worker;

@@ -5,7 +5,7 @@
 //! document number is used once; `by_path` names exactly the documents; a chunk is live exactly if it is in its
 //! document's current range and the document is not hidden.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::document::{Change, Document, Entry, StoredChunk, Version};
 use crate::error::{Error, Result};
@@ -31,6 +31,8 @@ pub struct Collection {
     pub(crate) metadata: MetadataIndex,
     /// The current model's vectors first; behind it, while those are not complete, the model's before.
     pub(crate) spaces: Vec<Space>,
+    /// Documents that may lack vectors: never misses one, may name some that have all.
+    pub(crate) unembedded: BTreeSet<DocumentId>,
     pub(crate) history: BTreeMap<u64, Entry>,
     pub(crate) scratch: Scratch,
     pub(crate) last_seq: u64,
@@ -205,6 +207,7 @@ impl Collection {
             self.unlist_hash(version.hash, id);
         }
         self.metadata.remove(id);
+        self.unembedded.remove(&id);
         self.history.retain(|_, entry| {
             entry.document != id && !matches!(entry.change, Change::Linked(to, _) if to == id)
         });

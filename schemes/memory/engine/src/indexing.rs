@@ -1,6 +1,6 @@
 //! How contents get into the indexes: chunks, words, vectors; and what still lacks vectors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::chunk::{self, Chunk};
 use crate::collection::Collection;
@@ -38,6 +38,7 @@ impl Collection {
         let inherited: HashMap<u64, ChunkId> = old
             .map(|chunk| (self.chunks[chunk as usize].span.hash, chunk))
             .collect();
+        self.unembedded.insert(id);
         for (chunk, Chunk { span, text }) in (first..).zip(cut) {
             self.chunks.push(StoredChunk { document: id, span });
             self.text.add(chunk, &text);
@@ -82,6 +83,9 @@ impl Collection {
                 space.add(chunk, row)?;
             }
         }
+        if self.pending_of(id).is_empty() {
+            self.unembedded.remove(&id);
+        }
         Ok(())
     }
 
@@ -92,7 +96,7 @@ impl Collection {
         }
     }
 
-    /// Up to `most` documents with chunks that the current model has not embedded, hidden ones last.
+    /// Up to `most` documents with chunks that the current model has not embedded.
     pub fn pending(&self, most: usize) -> Vec<Pending> {
         let mut out = Vec::new();
         for document in self.documents.values() {
@@ -126,6 +130,29 @@ impl Collection {
         hashes.sort_unstable();
         hashes.dedup();
         hashes
+    }
+
+    /// What must be embedded if `path` gets this content: hashes and texts of chunks that have no vector yet.
+    pub fn needed_for(&self, path: &str, body: &[u8]) -> (Vec<u64>, Vec<String>) {
+        let Some(format) = chunk::format_of(path, body) else {
+            return Default::default();
+        };
+        let text = core::str::from_utf8(body).unwrap_or("");
+        let mut needed: BTreeMap<u64, String> =
+            chunk::chunks(format, text, self.options.chunk_bytes)
+                .into_iter()
+                .map(|chunk| (chunk.span.hash, chunk.text))
+                .collect();
+        if let (Some(document), Some(space)) = (self.at_path(path), self.space()) {
+            for chunk in document
+                .chunks
+                .clone()
+                .filter(|chunk| space.row_of(*chunk).is_some())
+            {
+                needed.remove(&self.chunks[chunk as usize].span.hash);
+            }
+        }
+        needed.into_iter().unzip()
     }
 
     /// The texts to embed for `hashes` of a document whose content is `body`, in the order of `hashes`.

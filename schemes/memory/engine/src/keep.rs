@@ -43,8 +43,17 @@ impl Collection {
         }
     }
 
-    /// Share of chunks that are dead, in percent: says when a compaction pays.
+    /// Share of chunks that are dead, in percent (at most, where it is small): says when a compaction pays.
     pub fn dead_percent(&self) -> usize {
+        let all = self.chunks.len();
+        let most = if all == 0 {
+            0
+        } else {
+            (all - self.live_chunks) * 100 / all
+        };
+        if most <= limits::GRAPH_DEAD_PERCENT {
+            return most; // hidden ones are few enough not to be looked for
+        }
         let hidden: usize = self
             .documents
             .values()
