@@ -55,14 +55,9 @@ impl Pipe {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// A pipe with one handle at each end.
+    /// A pipe without handles: who makes them counts them.
     pub fn pipe_new(&mut self) -> Result<PipeId, Errno> {
-        let pipe = Pipe {
-            readers: 1,
-            writers: 1,
-            ..Pipe::default()
-        };
-        self.pipes.insert(pipe).map_err(|_| EMFILE)
+        self.pipes.insert(Pipe::default()).map_err(|_| EMFILE)
     }
 
     /// Reads what is there.
