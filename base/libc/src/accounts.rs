@@ -94,7 +94,12 @@ fn user_entry(user: &User<'_>, mut room: Room) -> Result<Passwd, Errno> {
 
 fn group_entry(group: &GroupLine<'_>, mut room: Room) -> Result<Group, Errno> {
     let count = group.member_names().count();
-    let members = room.take((count + 1) * size_of::<*mut c_char>(), align_of::<*mut c_char>())?.cast::<*mut c_char>();
+    let members = room
+        .take(
+            (count + 1) * size_of::<*mut c_char>(),
+            align_of::<*mut c_char>(),
+        )?
+        .cast::<*mut c_char>();
     for (index, name) in group.member_names().enumerate() {
         let name = room.text(name)?;
         // SAFETY: room for all names and the NULL was taken.
@@ -102,17 +107,35 @@ fn group_entry(group: &GroupLine<'_>, mut room: Room) -> Result<Group, Errno> {
     }
     // SAFETY: as above.
     unsafe { *members.add(count) = ptr::null_mut() };
-    Ok(Group { name: room.text(group.name)?, passwd: room.text(b"x")?, gid: group.gid as c_int, members })
+    Ok(Group {
+        name: room.text(group.name)?,
+        passwd: room.text(b"x")?,
+        gid: group.gid as c_int,
+        members,
+    })
 }
 
 /// # Safety
 /// `out` must be valid, `buf` valid for `len` bytes, `result` valid.
 unsafe fn give_user(
-    wanted: impl Fn(&User<'_>) -> bool, out: *mut Passwd, buf: *mut u8, len: usize, result: *mut *mut Passwd,
+    wanted: impl Fn(&User<'_>) -> bool,
+    out: *mut Passwd,
+    buf: *mut u8,
+    len: usize,
+    result: *mut *mut Passwd,
 ) -> c_int {
     let entry = Content::read(b"/etc/passwd").and_then(|content| {
         let user = database::users(content.bytes()).find(|user| wanted(user));
-        user.map(|user| user_entry(&user, Room { next: buf, left: len })).transpose()
+        user.map(|user| {
+            user_entry(
+                &user,
+                Room {
+                    next: buf,
+                    left: len,
+                },
+            )
+        })
+        .transpose()
     });
     // SAFETY: the caller's structs.
     unsafe { give(entry, out, result) }
@@ -121,11 +144,25 @@ unsafe fn give_user(
 /// # Safety
 /// As for [`give_user`].
 unsafe fn give_group(
-    wanted: impl Fn(&GroupLine<'_>) -> bool, out: *mut Group, buf: *mut u8, len: usize, result: *mut *mut Group,
+    wanted: impl Fn(&GroupLine<'_>) -> bool,
+    out: *mut Group,
+    buf: *mut u8,
+    len: usize,
+    result: *mut *mut Group,
 ) -> c_int {
     let entry = Content::read(b"/etc/group").and_then(|content| {
         let group = database::groups(content.bytes()).find(|group| wanted(group));
-        group.map(|group| group_entry(&group, Room { next: buf, left: len })).transpose()
+        group
+            .map(|group| {
+                group_entry(
+                    &group,
+                    Room {
+                        next: buf,
+                        left: len,
+                    },
+                )
+            })
+            .transpose()
     });
     // SAFETY: the caller's structs.
     unsafe { give(entry, out, result) }
@@ -155,21 +192,33 @@ struct Static<T> {
     buf: [u8; ENTRY_MAX],
 }
 
-static mut USER: Static<Passwd> = Static { entry: core::mem::MaybeUninit::uninit(), buf: [0; ENTRY_MAX] };
-static mut GROUP: Static<Group> = Static { entry: core::mem::MaybeUninit::uninit(), buf: [0; ENTRY_MAX] };
+static mut USER: Static<Passwd> = Static {
+    entry: core::mem::MaybeUninit::uninit(),
+    buf: [0; ENTRY_MAX],
+};
+static mut GROUP: Static<Group> = Static {
+    entry: core::mem::MaybeUninit::uninit(),
+    buf: [0; ENTRY_MAX],
+};
 /// Positions of `getpwent` and `getgrent`.
 static NEXT: Mutex<(usize, usize)> = Mutex::new((0, 0));
 
 /// # Safety
 /// `call` must fill the entry as the `_r` functions do.
 unsafe fn with_static<T>(
-    place: *mut Static<T>, call: impl FnOnce(*mut T, *mut u8, usize, *mut *mut T) -> c_int,
+    place: *mut Static<T>,
+    call: impl FnOnce(*mut T, *mut u8, usize, *mut *mut T) -> c_int,
 ) -> *mut T {
     let mut result = ptr::null_mut();
     // SAFETY: the statics live forever; `call` writes the entry before it is shown to anybody.
     let number = unsafe {
         let entry = (&raw mut (*place).entry).cast::<T>();
-        call(entry, (&raw mut (*place).buf).cast::<u8>(), ENTRY_MAX, &raw mut result)
+        call(
+            entry,
+            (&raw mut (*place).buf).cast::<u8>(),
+            ENTRY_MAX,
+            &raw mut result,
+        )
     };
     if number != 0 {
         error::set(Errno(number as u16));
@@ -179,11 +228,20 @@ unsafe fn with_static<T>(
 
 /// # Safety
 /// `list` must have room for `*room` numbers.
-unsafe fn groups_of(user: &[u8], primary: u32, list: *mut u32, room: *mut c_int) -> Result<usize, Errno> {
+unsafe fn groups_of(
+    user: &[u8],
+    primary: u32,
+    list: *mut u32,
+    room: *mut c_int,
+) -> Result<usize, Errno> {
     let content = Content::read(b"/etc/group")?;
     let mut count = 0;
-    let member = |group: &GroupLine<'_>| group.gid != primary && group.member_names().any(|name| name == user);
-    let gids = database::groups(content.bytes()).filter(member).map(|group| group.gid);
+    let member = |group: &GroupLine<'_>| {
+        group.gid != primary && group.member_names().any(|name| name == user)
+    };
+    let gids = database::groups(content.bytes())
+        .filter(member)
+        .map(|group| group.gid);
     for gid in core::iter::once(primary).chain(gids) {
         // SAFETY: within the caller's room.
         unsafe {
@@ -197,7 +255,11 @@ unsafe fn groups_of(user: &[u8], primary: u32, list: *mut u32, room: *mut c_int)
     unsafe {
         let fits = count <= *room;
         *room = count;
-        if fits { Ok(count as usize) } else { Err(e::ERANGE) }
+        if fits {
+            Ok(count as usize)
+        } else {
+            Err(e::ERANGE)
+        }
     }
 }
 

@@ -35,11 +35,16 @@ pub const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -82,7 +87,10 @@ pub struct Zone<'a> {
 }
 
 /// Universal time.
-pub const UTC: Zone<'static> = Zone { name: b"UTC", offset: 0 };
+pub const UTC: Zone<'static> = Zone {
+    name: b"UTC",
+    offset: 0,
+};
 
 /// Parses `TZ` of the form `NAMEoffset` (`CET-1`, `<+03>-3:30`); what follows the offset (daylight saving) is ignored.
 /// Anything else is universal time.
@@ -95,7 +103,10 @@ fn parse_zone_exact(text: &[u8]) -> Option<Zone<'_>> {
         let end = quoted.iter().position(|&byte| byte == b'>')?;
         (&quoted[..end], &quoted[end + 1..])
     } else {
-        let end = text.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(text.len());
+        let end = text
+            .iter()
+            .position(|byte| !byte.is_ascii_alphabetic())
+            .unwrap_or(text.len());
         text.split_at(end)
     };
     if name.len() < 3 {
@@ -108,18 +119,28 @@ fn parse_zone_exact(text: &[u8]) -> Option<Zone<'_>> {
     };
     let mut seconds = 0;
     for unit in [3600, 60, 1] {
-        let digits = rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = rest
+            .iter()
+            .take(2)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits == 0 {
             return None;
         }
-        seconds += unit * rest[..digits].iter().fold(0, |value, &digit| value * 10 + i64::from(digit - b'0'));
+        seconds += unit
+            * rest[..digits]
+                .iter()
+                .fold(0, |value, &digit| value * 10 + i64::from(digit - b'0'));
         rest = &rest[digits..];
         match rest.strip_prefix(b":") {
             Some(more) => rest = more,
             None => break,
         }
     }
-    Some(Zone { name, offset: sign * seconds })
+    Some(Zone {
+        name,
+        offset: sign * seconds,
+    })
 }
 
 #[cfg(test)]
@@ -147,15 +168,31 @@ mod tests {
     fn a_date_has_its_weekday_and_day_of_the_year() {
         // 2026-11-20 12:34:56 UTC, a Friday.
         let civil = from_seconds(1_795_178_096).unwrap();
-        let expected =
-            Civil { sec: 56, min: 34, hour: 12, mday: 20, mon: 10, year: 126, wday: 5, yday: 323 };
+        let expected = Civil {
+            sec: 56,
+            min: 34,
+            hour: 12,
+            mday: 20,
+            mon: 10,
+            year: 126,
+            wday: 5,
+            yday: 323,
+        };
         assert_eq!(civil, expected);
         assert_eq!(to_seconds(&civil), 1_795_178_096);
     }
 
     #[test]
     fn fields_out_of_range_are_carried() {
-        let civil = Civil { sec: -1, min: 60, hour: 24, mday: 0, mon: 14, year: 99, ..Civil::default() };
+        let civil = Civil {
+            sec: -1,
+            min: 60,
+            hour: 24,
+            mday: 0,
+            mon: 14,
+            year: 99,
+            ..Civil::default()
+        };
         // February 2000, day 0 = 31 January 2001's month carried: 2000-03 day 0 = 2000-02-29.
         let expected = days_from_civil(2000, 2, 29) * DAY + 24 * 3600 + 3600 - 1;
         assert_eq!(to_seconds(&civil), expected);
@@ -169,9 +206,27 @@ mod tests {
 
     #[test]
     fn zones_are_west_positive_in_tz() {
-        assert_eq!(parse_zone(b"CET-1"), Zone { name: b"CET", offset: 3600 });
-        assert_eq!(parse_zone(b"EST5EDT"), Zone { name: b"EST", offset: -18_000 });
-        assert_eq!(parse_zone(b"<+0330>-3:30"), Zone { name: b"+0330", offset: 12_600 });
+        assert_eq!(
+            parse_zone(b"CET-1"),
+            Zone {
+                name: b"CET",
+                offset: 3600
+            }
+        );
+        assert_eq!(
+            parse_zone(b"EST5EDT"),
+            Zone {
+                name: b"EST",
+                offset: -18_000
+            }
+        );
+        assert_eq!(
+            parse_zone(b"<+0330>-3:30"),
+            Zone {
+                name: b"+0330",
+                offset: 12_600
+            }
+        );
         assert_eq!(parse_zone(b"Europe/Berlin"), UTC);
         assert_eq!(parse_zone(b""), UTC);
     }

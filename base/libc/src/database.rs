@@ -34,12 +34,15 @@ pub struct Group<'a> {
 impl<'a> Group<'a> {
     /// The members' names.
     pub fn member_names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.members.split(|&byte| byte == b',').filter(|name| !name.is_empty())
+        self.members
+            .split(|&byte| byte == b',')
+            .filter(|name| !name.is_empty())
     }
 }
 
 fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
-    file.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#')
+    file.split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty() && line[0] != b'#')
 }
 
 fn number(field: &[u8]) -> Option<u32> {
@@ -65,8 +68,16 @@ fn parse_group(line: &[u8]) -> Option<Group<'_>> {
     let third = fields.next();
     // Older files have no password column.
     match (third.and_then(number), number(second)) {
-        (Some(gid), _) => Some(Group { name, gid, members: fields.next().unwrap_or(b"") }),
-        (None, Some(gid)) => Some(Group { name, gid, members: third.unwrap_or(b"") }),
+        (Some(gid), _) => Some(Group {
+            name,
+            gid,
+            members: fields.next().unwrap_or(b""),
+        }),
+        (None, Some(gid)) => Some(Group {
+            name,
+            gid,
+            members: third.unwrap_or(b""),
+        }),
         (None, None) => None,
     }
 }
@@ -85,19 +96,26 @@ pub fn groups(file: &[u8]) -> impl Iterator<Item = Group<'_>> {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root;0;0;root;/root;/bin/sh\n# x\nbroken;a;b\nuser;1000;1000;;/home/user;/bin/sh\n";
+    const PASSWD: &[u8] =
+        b"root;0;0;root;/root;/bin/sh\n# x\nbroken;a;b\nuser;1000;1000;;/home/user;/bin/sh\n";
 
     #[test]
     fn users_are_read_and_bad_lines_skipped() {
         let found: Vec<_> = users(PASSWD).collect();
         assert_eq!(found.len(), 2);
-        assert_eq!((found[1].name, found[1].uid, found[1].home), (&b"user"[..], 1000, &b"/home/user"[..]));
+        assert_eq!(
+            (found[1].name, found[1].uid, found[1].home),
+            (&b"user"[..], 1000, &b"/home/user"[..])
+        );
     }
 
     #[test]
     fn groups_are_read_with_and_without_a_password_column() {
         let found: Vec<_> = groups(b"sudo;x;1;user,root\nold;7;a\n").collect();
-        assert_eq!(found[0].member_names().collect::<Vec<_>>(), [&b"user"[..], b"root"]);
+        assert_eq!(
+            found[0].member_names().collect::<Vec<_>>(),
+            [&b"user"[..], b"root"]
+        );
         assert_eq!((found[1].gid, found[1].members), (7, &b"a"[..]));
     }
 }

@@ -54,7 +54,10 @@ unsafe fn find(name: &[u8]) -> (Option<usize>, usize) {
     unsafe {
         while !(*entries.add(count)).is_null() {
             let entry = bytes_or_empty((*entries.add(count)).cast());
-            if found.is_none() && entry.get(name.len()) == Some(&b'=') && &entry[..name.len()] == name {
+            if found.is_none()
+                && entry.get(name.len()) == Some(&b'=')
+                && &entry[..name.len()] == name
+            {
                 found = Some(count);
             }
             count += 1;
@@ -67,7 +70,9 @@ unsafe fn find(name: &[u8]) -> (Option<usize>, usize) {
 pub(crate) fn get(name: &[u8]) -> Option<&'static [u8]> {
     // SAFETY: as `getenv` may assume: the program keeps `environ` in order.
     unsafe {
-        let (Some(index), _) = find(name) else { return None };
+        let (Some(index), _) = find(name) else {
+            return None;
+        };
         Some(&bytes_or_empty((*array().add(index)).cast())[name.len() + 1..])
     }
 }
@@ -99,7 +104,10 @@ unsafe fn reserve(owned: &mut Owned, count: usize) -> Result<(), Errno> {
             free(owned.array as *mut u8);
         }
         environ = new;
-        *owned = Owned { array: new as usize, room };
+        *owned = Owned {
+            array: new as usize,
+            room,
+        };
     }
     Ok(())
 }

@@ -47,7 +47,10 @@ pub(crate) struct Text<const N: usize> {
 
 impl<const N: usize> Text<N> {
     pub(crate) const fn new() -> Self {
-        Text { bytes: [0; N], len: 0 }
+        Text {
+            bytes: [0; N],
+            len: 0,
+        }
     }
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -71,7 +74,9 @@ impl<const N: usize> Write for Text<N> {
 /// The text of an error number, also of one that has none.
 pub(crate) fn text(number: c_int) -> Text<TEXT_MAX> {
     let mut text = Text::new();
-    let known = u16::try_from(number).ok().and_then(|number| Errno(number).text());
+    let known = u16::try_from(number)
+        .ok()
+        .and_then(|number| Errno(number).text());
     let _ = match known {
         Some(known) => text.write_str(known),
         None if number == 0 => text.write_str("Success"),

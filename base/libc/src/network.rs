@@ -38,8 +38,15 @@ pub fn parse_endpoint(text: &[u8]) -> Option<Endpoint> {
         return Some(Endpoint::default());
     }
     let colon = text.iter().rposition(|&byte| byte == b':')?;
-    let address = if colon == 0 { [0; 4] } else { parse_address(&text[..colon])? };
-    Some(Endpoint { address, port: u16::try_from(parse_decimal(&text[colon + 1..], 65_535)?).ok()? })
+    let address = if colon == 0 {
+        [0; 4]
+    } else {
+        parse_address(&text[..colon])?
+    };
+    Some(Endpoint {
+        address,
+        port: u16::try_from(parse_decimal(&text[colon + 1..], 65_535)?).ok()?,
+    })
 }
 
 /// Remote and local endpoint in a socket's reference, `REMOTE[/LOCAL]`.
@@ -54,7 +61,13 @@ pub fn parse_reference(reference: &[u8]) -> Option<(Endpoint, Endpoint)> {
 pub fn format_endpoint(endpoint: Endpoint, buf: &mut [u8; 22]) -> &[u8] {
     let mut len = 0;
     let [a, b, c, d] = endpoint.address.map(u16::from);
-    for (number, separator) in [(a, b'.'), (b, b'.'), (c, b'.'), (d, b':'), (endpoint.port, 0)] {
+    for (number, separator) in [
+        (a, b'.'),
+        (b, b'.'),
+        (c, b'.'),
+        (d, b':'),
+        (endpoint.port, 0),
+    ] {
         let mut digits = [0; 5];
         let mut at = digits.len();
         let mut rest = number;
@@ -80,9 +93,13 @@ pub fn format_endpoint(endpoint: Endpoint, buf: &mut [u8; 22]) -> &[u8] {
 pub fn find_host(hosts: &[u8], name: &[u8]) -> Option<[u8; 4]> {
     hosts.split(|&byte| byte == b'\n').find_map(|line| {
         let line = line.split(|&byte| byte == b'#').next()?;
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
         let address = parse_address(words.next()?)?;
-        words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
+        words
+            .any(|word| word.eq_ignore_ascii_case(name))
+            .then_some(address)
     })
 }
 
@@ -93,7 +110,15 @@ mod tests {
     #[test]
     fn addresses_have_four_small_numbers() {
         assert_eq!(parse_address(b"192.168.0.255"), Some([192, 168, 0, 255]));
-        for bad in [&b""[..], b"1.2.3", b"1.2.3.4.5", b"1.2.3.256", b"a.b.c.d", b"1..2.3", b" 1.2.3.4"] {
+        for bad in [
+            &b""[..],
+            b"1.2.3",
+            b"1.2.3.4.5",
+            b"1.2.3.256",
+            b"a.b.c.d",
+            b"1..2.3",
+            b" 1.2.3.4",
+        ] {
             assert_eq!(parse_address(bad), None);
         }
     }
@@ -110,7 +135,10 @@ mod tests {
     fn references_tell_remote_and_local() {
         let (remote, local) = parse_reference(b"10.0.2.2:80/10.0.2.15:4000").unwrap();
         assert_eq!((remote.port, local.port), (80, 4000));
-        assert_eq!(parse_reference(b"").unwrap(), (Endpoint::default(), Endpoint::default()));
+        assert_eq!(
+            parse_reference(b"").unwrap(),
+            (Endpoint::default(), Endpoint::default())
+        );
         assert_eq!(parse_reference(b"/0.0.0.0:80").unwrap().1.port, 80);
         assert_eq!(parse_reference(b"listen"), None);
     }

@@ -29,7 +29,10 @@ pub fn parse_integer(text: &[u8], base: u32) -> Option<Integer> {
         at += 1;
     }
     let rest = &text[at..];
-    let hex = rest.len() > 2 && rest[0] == b'0' && rest[1] | 0x20 == b'x' && (rest[2] as char).is_ascii_hexdigit();
+    let hex = rest.len() > 2
+        && rest[0] == b'0'
+        && rest[1] | 0x20 == b'x'
+        && (rest[2] as char).is_ascii_hexdigit();
     let base = match base {
         0 if hex => 16,
         0 if rest.first() == Some(&b'0') => 8,
@@ -42,14 +45,22 @@ pub fn parse_integer(text: &[u8], base: u32) -> Option<Integer> {
     let start = at;
     let (mut magnitude, mut overflowed) = (0u64, false);
     while let Some(digit) = text.get(at).and_then(|&byte| (byte as char).to_digit(base)) {
-        match magnitude.checked_mul(u64::from(base)).and_then(|value| value.checked_add(u64::from(digit))) {
+        match magnitude
+            .checked_mul(u64::from(base))
+            .and_then(|value| value.checked_add(u64::from(digit)))
+        {
             Some(value) => magnitude = value,
             None => overflowed = true,
         }
         at += 1;
     }
     let len = if at == start { 0 } else { at };
-    Some(Integer { magnitude: if overflowed { u64::MAX } else { magnitude }, negative, overflowed, len })
+    Some(Integer {
+        magnitude: if overflowed { u64::MAX } else { magnitude },
+        negative,
+        overflowed,
+        len,
+    })
 }
 
 /// Reads a decimal floating-point number; the value and the bytes used (0: there was none).
@@ -57,29 +68,45 @@ pub fn parse_float(text: &[u8]) -> (f64, usize) {
     let start = text.iter().take_while(|&&byte| is_space(byte)).count();
     let mut at = start + usize::from(matches!(text.get(start), Some(b'+' | b'-')));
     let rest = &text[at..];
-    let word = |word: &[u8]| rest.len() >= word.len() && rest[..word.len()].eq_ignore_ascii_case(word);
-    let special = [&b"infinity"[..], b"inf", b"nan"].into_iter().find(|name| word(name));
+    let word =
+        |word: &[u8]| rest.len() >= word.len() && rest[..word.len()].eq_ignore_ascii_case(word);
+    let special = [&b"infinity"[..], b"inf", b"nan"]
+        .into_iter()
+        .find(|name| word(name));
     if let Some(name) = special {
         at += name.len();
     } else {
-        let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = |from: usize| {
+            text[from..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count()
+        };
         let whole = digits(at);
         at += whole;
         let mut fraction = 0;
         if text.get(at) == Some(&b'.') {
             fraction = digits(at + 1);
-            at += if whole + fraction > 0 { 1 + fraction } else { 0 };
+            at += if whole + fraction > 0 {
+                1 + fraction
+            } else {
+                0
+            };
         }
         if whole + fraction == 0 {
             return (0.0, 0);
         }
         if matches!(text.get(at), Some(b'e' | b'E')) {
             let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
-            let exponent = text.get(at + 1 + sign..).map_or(0, |_| digits(at + 1 + sign));
+            let exponent = text
+                .get(at + 1 + sign..)
+                .map_or(0, |_| digits(at + 1 + sign));
             at += if exponent > 0 { 1 + sign + exponent } else { 0 };
         }
     }
-    let number = core::str::from_utf8(&text[start..at]).ok().and_then(|text| text.parse().ok());
+    let number = core::str::from_utf8(&text[start..at])
+        .ok()
+        .and_then(|text| text.parse().ok());
     number.map_or((0.0, 0), |value| (value, at))
 }
 

@@ -24,7 +24,10 @@ pub struct PathBuf {
 impl PathBuf {
     /// The empty path.
     pub const fn new() -> PathBuf {
-        PathBuf { bytes: [0; PATH_MAX], len: 0 }
+        PathBuf {
+            bytes: [0; PATH_MAX],
+            len: 0,
+        }
     }
 
     /// A copy of `text`.
@@ -79,7 +82,11 @@ impl PathBuf {
     }
 
     fn pop_part(&mut self) {
-        let slash = self.as_bytes().iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        let slash = self
+            .as_bytes()
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .unwrap_or(0);
         self.truncate(slash.max(1));
     }
 }
@@ -107,7 +114,10 @@ impl Location {
     /// The scheme's name; empty for the namespace itself.
     pub fn scheme(&self) -> &[u8] {
         let text = self.as_bytes();
-        &text[..text.iter().position(|&byte| byte == b'/').unwrap_or(text.len())]
+        &text[..text
+            .iter()
+            .position(|&byte| byte == b'/')
+            .unwrap_or(text.len())]
     }
 
     /// What the scheme is asked for.
@@ -168,7 +178,10 @@ pub fn locate(base: &[u8], path: &[u8]) -> Result<Location, Errno> {
             let mut text = PathBuf::from_bytes(name)?;
             text.push(b"/")?;
             text.push(reference)?;
-            return Ok(Location { text, names_directory: false });
+            return Ok(Location {
+                text,
+                names_directory: false,
+            });
         }
         Some((_, reference)) => absolute.push_parts(reference)?,
         None => {
@@ -178,7 +191,10 @@ pub fn locate(base: &[u8], path: &[u8]) -> Result<Location, Errno> {
             absolute.push_parts(path)?;
         }
     }
-    Ok(Location { text: to_kernel(absolute.as_bytes())?, names_directory })
+    Ok(Location {
+        text: to_kernel(absolute.as_bytes())?,
+        names_directory,
+    })
 }
 
 /// The kernel's form of a canonical absolute path.
@@ -256,7 +272,10 @@ fn parse_number(text: &[u8]) -> Option<usize> {
     if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(text.iter().fold(0, |number, &digit| number * 10 + usize::from(digit - b'0')))
+    Some(
+        text.iter()
+            .fold(0, |number, &digit| number * 10 + usize::from(digit - b'0')),
+    )
 }
 
 #[cfg(test)]
@@ -269,7 +288,10 @@ mod tests {
     }
 
     fn canonical(base: &str, path: &str) -> String {
-        let path = locate(base.as_bytes(), path.as_bytes()).unwrap().canonical().unwrap();
+        let path = locate(base.as_bytes(), path.as_bytes())
+            .unwrap()
+            .canonical()
+            .unwrap();
         String::from_utf8(path.as_bytes().to_vec()).unwrap()
     }
 
@@ -343,8 +365,14 @@ mod tests {
 
     #[test]
     fn device_names_need_no_file_system() {
-        assert_eq!(device(b"file/dev/urandom"), Some(Device::Scheme(b"rand", b"")));
-        assert_eq!(device(b"file/dev/shm/x"), Some(Device::Scheme(b"shm/", b"x")));
+        assert_eq!(
+            device(b"file/dev/urandom"),
+            Some(Device::Scheme(b"rand", b""))
+        );
+        assert_eq!(
+            device(b"file/dev/shm/x"),
+            Some(Device::Scheme(b"shm/", b"x"))
+        );
         assert_eq!(device(b"file/dev/fd/12"), Some(Device::Descriptor(12)));
         assert_eq!(device(b"file/dev/tty"), Some(Device::Terminal));
         assert_eq!(device(b"libc/stdout"), Some(Device::Descriptor(1)));

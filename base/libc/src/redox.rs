@@ -24,8 +24,12 @@ static NAMESPACE_FD: AtomicUsize = AtomicUsize::new(NONE);
 /// # Safety
 /// `base` must be valid for `len` bytes.
 unsafe fn bytes<'a>(base: *const u8, len: usize) -> &'a [u8] {
-    // SAFETY: the caller's buffer; null is allowed for an empty one.
-    if len == 0 { &[] } else { unsafe { slice::from_raw_parts(base, len) } }
+    if len == 0 {
+        &[]
+    } else {
+        // SAFETY: the caller's buffer; null is allowed for an empty one.
+        unsafe { slice::from_raw_parts(base, len) }
+    }
 }
 
 fn cloexec(fd: usize) -> Result<usize, Errno> {
@@ -93,7 +97,11 @@ struct RawEvent {
 }
 
 fn subscribe(queue: usize, fd: usize, flags: usize, data: usize) -> Result<usize, Errno> {
-    let event = Event { id: fd, flags, data };
+    let event = Event {
+        id: fd,
+        flags,
+        data,
+    };
     // SAFETY: one record.
     unsafe { syscall!(WRITE, queue, &raw const event, size_of::<Event>()) }.map(|_| 0)
 }
@@ -101,7 +109,11 @@ fn subscribe(queue: usize, fd: usize, flags: usize, data: usize) -> Result<usize
 /// # Safety
 /// `out` must have room for `room` records, `timeout` be null or valid, `mask` too.
 unsafe fn get_events(
-    queue: usize, out: *mut RawEvent, room: usize, timeout: *const Timespec, mask: *const u64,
+    queue: usize,
+    out: *mut RawEvent,
+    room: usize,
+    timeout: *const Timespec,
+    mask: *const u64,
 ) -> Result<usize, Errno> {
     if room == 0 {
         return Err(e::EINVAL);
@@ -120,7 +132,12 @@ unsafe fn get_events(
                 return Ok(0);
             }
         }
-        out.write(RawEvent { fd: event.id, user_data: event.data, flags: event.flags as u32, reserved: 0 });
+        out.write(RawEvent {
+            fd: event.id,
+            user_data: event.data,
+            flags: event.flags as u32,
+            reserved: 0,
+        });
     }
     Ok(1)
 }

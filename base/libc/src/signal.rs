@@ -12,8 +12,13 @@ const SIG_ERR: usize = usize::MAX;
 const SS_ONSTACK: c_int = 1;
 const SS_DISABLE: c_int = 2;
 /// `flags` bits that the kernel knows; older constants may set others (SA_RESTORER).
-const KNOWN_FLAGS: u32 =
-    sa::NOCLDSTOP | sa::NOCLDWAIT | sa::SIGINFO | sa::ONSTACK | sa::RESTART | sa::NODEFER | sa::RESETHAND;
+const KNOWN_FLAGS: u32 = sa::NOCLDSTOP
+    | sa::NOCLDWAIT
+    | sa::SIGINFO
+    | sa::ONSTACK
+    | sa::RESTART
+    | sa::NODEFER
+    | sa::RESETHAND;
 
 /// Where a handler returns to.
 ///
@@ -25,10 +30,18 @@ unsafe extern "C" fn restorer() -> ! {
 }
 
 fn bit(signal: c_int) -> Result<u64, Errno> {
-    if (1..=SIGNAL_MAX as c_int).contains(&signal) { Ok(1 << (signal - 1)) } else { Err(e::EINVAL) }
+    if (1..=SIGNAL_MAX as c_int).contains(&signal) {
+        Ok(1 << (signal - 1))
+    } else {
+        Err(e::EINVAL)
+    }
 }
 
-fn act(signal: usize, new: Option<&SigAction>, old: Option<&mut SigAction>) -> Result<usize, Errno> {
+fn act(
+    signal: usize,
+    new: Option<&SigAction>,
+    old: Option<&mut SigAction>,
+) -> Result<usize, Errno> {
     let new = new.map_or(core::ptr::null(), core::ptr::from_ref);
     let old = old.map_or(core::ptr::null_mut(), core::ptr::from_mut);
     // SAFETY: both are null or the kernel's struct; the restorer is this library's.
@@ -37,22 +50,44 @@ fn act(signal: usize, new: Option<&SigAction>, old: Option<&mut SigAction>) -> R
 
 fn action(handler: usize, flags: u32, mask: u64) -> SigAction {
     let restorer = restorer as *const () as usize;
-    SigAction { handler, flags: flags & KNOWN_FLAGS, reserved: 0, restorer, mask }
+    SigAction {
+        handler,
+        flags: flags & KNOWN_FLAGS,
+        reserved: 0,
+        restorer,
+        mask,
+    }
 }
 
 /// # Safety
 /// `new` and `old` must be null or valid.
 pub(crate) unsafe fn change_action(
-    signal: usize, new: *const CSigaction, old: *mut CSigaction,
+    signal: usize,
+    new: *const CSigaction,
+    old: *mut CSigaction,
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's structs.
     unsafe {
-        let wanted = new.as_ref().map(|new| action(new.handler, new.flags, new.mask));
+        let wanted = new
+            .as_ref()
+            .map(|new| action(new.handler, new.flags, new.mask));
         let mut before = SigAction::default();
         act(signal, wanted.as_ref(), Some(&mut before))?;
         if !old.is_null() {
-            let SigAction { handler, flags, restorer, mask, .. } = before;
-            old.write(CSigaction { handler, flags, flags_high: 0, restorer, mask });
+            let SigAction {
+                handler,
+                flags,
+                restorer,
+                mask,
+                ..
+            } = before;
+            old.write(CSigaction {
+                handler,
+                flags,
+                flags_high: 0,
+                restorer,
+                mask,
+            });
         }
     }
     Ok(0)
@@ -71,7 +106,11 @@ pub(crate) fn unblock(signal: usize) {
 
 /// # Safety
 /// `new` and `old` must be null or valid.
-pub(crate) unsafe fn change_mask(how: c_int, new: *const u64, old: *mut u64) -> Result<usize, Errno> {
+pub(crate) unsafe fn change_mask(
+    how: c_int,
+    new: *const u64,
+    old: *mut u64,
+) -> Result<usize, Errno> {
     // SAFETY: the caller's words.
     unsafe { syscall!(SIGPROCMASK, how, new, old) }
 }

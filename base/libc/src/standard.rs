@@ -16,7 +16,12 @@ unsafe fn integer(text: *const u8, end: *mut *const u8, base: c_int) -> Integer 
     let parsed = unsafe { parse_integer(bytes_or_empty(text), base as u32) };
     let parsed = parsed.unwrap_or_else(|| {
         error::set(e::EINVAL);
-        Integer { magnitude: 0, negative: false, overflowed: false, len: 0 }
+        Integer {
+            magnitude: 0,
+            negative: false,
+            overflowed: false,
+            len: 0,
+        }
     });
     if !end.is_null() {
         // SAFETY: the caller's pointer.
@@ -26,12 +31,20 @@ unsafe fn integer(text: *const u8, end: *mut *const u8, base: c_int) -> Integer 
 }
 
 fn clamp(parsed: Integer, low: i64, high: i64) -> i64 {
-    let limit = if parsed.negative { low.unsigned_abs() } else { high as u64 };
+    let limit = if parsed.negative {
+        low.unsigned_abs()
+    } else {
+        high as u64
+    };
     if parsed.overflowed || parsed.magnitude > limit {
         error::set(e::ERANGE);
         return if parsed.negative { low } else { high };
     }
-    if parsed.negative { parsed.magnitude.wrapping_neg() as i64 } else { parsed.magnitude as i64 }
+    if parsed.negative {
+        parsed.magnitude.wrapping_neg() as i64
+    } else {
+        parsed.magnitude as i64
+    }
 }
 
 type Compare = extern "C" fn(*const u8, *const u8) -> c_int;
@@ -40,7 +53,12 @@ type Compare = extern "C" fn(*const u8, *const u8) -> c_int;
 ///
 /// # Safety
 /// `base` must hold `count` elements of `size` bytes.
-unsafe fn heap_sort(base: *mut u8, count: usize, size: usize, compare: impl Fn(*const u8, *const u8) -> c_int) {
+unsafe fn heap_sort(
+    base: *mut u8,
+    count: usize,
+    size: usize,
+    compare: impl Fn(*const u8, *const u8) -> c_int,
+) {
     // SAFETY: all indices are below `count`.
     let at = |index: usize| unsafe { base.add(index * size) };
     // SAFETY: different elements do not overlap.
@@ -202,4 +220,3 @@ c_api! {
 fn rand_step(state: u32) -> u32 {
     state.wrapping_mul(1_103_515_245).wrapping_add(12_345)
 }
-

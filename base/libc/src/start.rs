@@ -77,7 +77,10 @@ impl Auxv {
     }
 
     fn get(&self, key: usize) -> usize {
-        self.0.iter().find(|entry| entry.0 == key).map_or(0, |entry| entry.1)
+        self.0
+            .iter()
+            .find(|entry| entry.0 == key)
+            .map_or(0, |entry| entry.1)
     }
 }
 
@@ -117,14 +120,24 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
         let vector = Auxv::read(end.add(1).cast());
         PROGRAM_HEADERS = (vector.get(auxv::PHDR), vector.get(auxv::PHNUM));
         let random = vector.get(auxv::RANDOM) as *const usize;
-        install_tls(if random.is_null() { 0x9E37_79B9_7F4A_7C00 } else { *random & !0xFF });
+        install_tls(if random.is_null() {
+            0x9E37_79B9_7F4A_7C00
+        } else {
+            *random & !0xFF
+        });
         environment::set_initial(envp);
         let state = vector.get(auxv::LIBC_STATE);
         if state != 0 {
-            fs::restore_state(slice::from_raw_parts(state as *const u8, vector.get(auxv::LIBC_STATE_LEN)));
+            fs::restore_state(slice::from_raw_parts(
+                state as *const u8,
+                vector.get(auxv::LIBC_STATE_LEN),
+            ));
         }
         let argc = argc as c_int;
-        for function in range(&raw const __preinit_array_start, &raw const __preinit_array_end) {
+        for function in range(
+            &raw const __preinit_array_start,
+            &raw const __preinit_array_end,
+        ) {
             function(argc, argv, envp);
         }
         for function in range(&raw const __init_array_start, &raw const __init_array_end) {
@@ -145,7 +158,9 @@ unsafe fn range<T>(start: *const [T; 0], end: *const [T; 0]) -> &'static [T] {
 /// # Safety
 /// Called once, from `start`.
 unsafe fn install_tls(canary: usize) {
-    let segment = program_headers().iter().find(|header| header.kind == PT_TLS);
+    let segment = program_headers()
+        .iter()
+        .find(|header| header.kind == PT_TLS);
     // SAFETY: the segment is mapped where its header says (programs are not relocated).
     unsafe {
         match segment {
@@ -160,7 +175,9 @@ unsafe fn install_tls(canary: usize) {
 
 /// The segment that holds the unwind table's index.
 pub(crate) fn unwind_header() -> Option<&'static ProgramHeader> {
-    program_headers().iter().find(|header| header.kind == PT_GNU_EH_FRAME)
+    program_headers()
+        .iter()
+        .find(|header| header.kind == PT_GNU_EH_FRAME)
 }
 
 #[derive(Clone, Copy)]
@@ -174,7 +191,10 @@ struct AtExitList {
     len: usize,
 }
 
-static AT_EXIT: Mutex<AtExitList> = Mutex::new(AtExitList { entries: [None; ATEXIT_MAX], len: 0 });
+static AT_EXIT: Mutex<AtExitList> = Mutex::new(AtExitList {
+    entries: [None; ATEXIT_MAX],
+    len: 0,
+});
 
 fn register(entry: AtExit) -> c_int {
     let mut list = AT_EXIT.lock();

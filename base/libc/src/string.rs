@@ -34,7 +34,10 @@ unsafe fn copy_small(to: *mut u8, from: *const u8, len: usize) {
             // SAFETY: `len` is between the unit's size and twice that.
             unsafe {
                 let last = len - size_of::<$unit>();
-                let (a, b) = (from.cast::<$unit>().read_unaligned(), from.add(last).cast::<$unit>().read_unaligned());
+                let (a, b) = (
+                    from.cast::<$unit>().read_unaligned(),
+                    from.add(last).cast::<$unit>().read_unaligned(),
+                );
                 to.cast::<$unit>().write_unaligned(a);
                 to.add(last).cast::<$unit>().write_unaligned(b);
             }
@@ -178,9 +181,16 @@ unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> c_int {
     // SAFETY: all reads are below `len`.
     unsafe {
         while at + 8 <= len {
-            let (x, y) = (a.add(at).cast::<u64>().read_unaligned(), b.add(at).cast::<u64>().read_unaligned());
+            let (x, y) = (
+                a.add(at).cast::<u64>().read_unaligned(),
+                b.add(at).cast::<u64>().read_unaligned(),
+            );
             if x != y {
-                return if x.swap_bytes() < y.swap_bytes() { -1 } else { 1 };
+                return if x.swap_bytes() < y.swap_bytes() {
+                    -1
+                } else {
+                    1
+                };
             }
             at += 8;
         }
@@ -257,7 +267,9 @@ unsafe fn span(text: *const u8, set: *const u8, while_member: bool) -> usize {
             members[usize::from(byte)] = true;
         }
         let text = bytes_or_empty(text);
-        text.iter().position(|&byte| members[usize::from(byte)] != while_member).unwrap_or(text.len())
+        text.iter()
+            .position(|&byte| members[usize::from(byte)] != while_member)
+            .unwrap_or(text.len())
     }
 }
 

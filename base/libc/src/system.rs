@@ -42,7 +42,10 @@ pub(crate) fn fill_random(buf: &mut [u8]) -> Result<(), Errno> {
 fn processors() -> usize {
     let mut text = [0; 4096];
     let len = fs::read_file(b"/scheme/sys/cpu", &mut text).unwrap_or(0);
-    let lines = text[..len].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
+    let lines = text[..len]
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .count();
     lines.max(1)
 }
 
@@ -61,7 +64,10 @@ fn limit_of(resource: c_int) -> Result<Rlimit, Errno> {
     const RLIMITS: c_int = 15;
     const UNLIMITED: u64 = u64::MAX;
     const MAIN_STACK: u64 = 8 << 20;
-    let same = |value| Rlimit { cur: value, max: value };
+    let same = |value| Rlimit {
+        cur: value,
+        max: value,
+    };
     match resource {
         RLIMIT_STACK => Ok(same(MAIN_STACK)),
         RLIMIT_CORE => Ok(same(0)),

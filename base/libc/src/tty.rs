@@ -44,7 +44,11 @@ fn get<T: Copy>(fd: usize, name: &[u8]) -> Result<T, Errno> {
     // SAFETY: the buffer is as long as stated; T is a C struct of numbers, for which all bytes are valid.
     unsafe {
         let len = syscall!(READ, setting.0, value.as_mut_ptr(), size_of::<T>())?;
-        if len == size_of::<T>() { Ok(value.assume_init()) } else { Err(e::ENOTTY) }
+        if len == size_of::<T>() {
+            Ok(value.assume_init())
+        } else {
+            Err(e::ENOTTY)
+        }
     }
 }
 
@@ -63,7 +67,11 @@ fn set_nonblocking(fd: usize, on: bool) -> Result<usize, Errno> {
     // SAFETY: no pointers.
     unsafe {
         let flags = syscall!(FCNTL, fd, F_GETFL, 0)?;
-        let flags = if on { flags | O_NONBLOCK } else { flags & !O_NONBLOCK };
+        let flags = if on {
+            flags | O_NONBLOCK
+        } else {
+            flags & !O_NONBLOCK
+        };
         syscall!(FCNTL, fd, F_SETFL, flags & O_FCNTL_MASK).map(|_| 0)
     }
 }
@@ -74,22 +82,42 @@ unsafe fn control(fd: usize, request: c_ulong, argument: usize) -> Result<usize,
     // SAFETY: the caller's structs.
     unsafe {
         match request {
-            TCGETS => get::<Termios>(fd, b"termios").map(|value| (argument as *mut Termios).write(value))?,
-            TCSETS | TCSETSW | TCSETSF => return set(fd, b"termios", &*(argument as *const Termios)),
-            TIOCGWINSZ => get::<Winsize>(fd, b"winsize").map(|value| (argument as *mut Winsize).write(value))?,
+            TCGETS => get::<Termios>(fd, b"termios")
+                .map(|value| (argument as *mut Termios).write(value))?,
+            TCSETS | TCSETSW | TCSETSF => {
+                return set(fd, b"termios", &*(argument as *const Termios));
+            }
+            TIOCGWINSZ => get::<Winsize>(fd, b"winsize")
+                .map(|value| (argument as *mut Winsize).write(value))?,
             TIOCSWINSZ => return set(fd, b"winsize", &*(argument as *const Winsize)),
-            TIOCGPGRP => get::<c_int>(fd, b"pgrp").map(|value| (argument as *mut c_int).write(value))?,
+            TIOCGPGRP => {
+                get::<c_int>(fd, b"pgrp").map(|value| (argument as *mut c_int).write(value))?
+            }
             TIOCSPGRP => return set(fd, b"pgrp", &*(argument as *const c_int)),
-            TIOCGPTN => get::<u32>(fd, b"ptsname").map(|value| (argument as *mut u32).write(value))?,
+            TIOCGPTN => {
+                get::<u32>(fd, b"ptsname").map(|value| (argument as *mut u32).write(value))?
+            }
             TIOCSPTLCK => return set(fd, b"ptlock", &*(argument as *const c_int)),
             // A session has no controlling terminal of its own: the foreground group is the terminal's.
-            TIOCSCTTY => return if is_terminal(fd) { Ok(0) } else { Err(e::ENOTTY) },
+            TIOCSCTTY => {
+                return if is_terminal(fd) {
+                    Ok(0)
+                } else {
+                    Err(e::ENOTTY)
+                };
+            }
             TCFLSH => return tty_flush(fd),
             FIONBIO => return set_nonblocking(fd, *(argument as *const c_int) != 0),
             FIOCLEX => return syscall!(FCNTL, fd, F_SETFD, O_CLOEXEC),
             FIONCLEX => return syscall!(FCNTL, fd, F_SETFD, 0),
             FIONREAD => return Err(e::ENOSYS),
-            _ => return Err(if is_terminal(fd) { e::EINVAL } else { e::ENOTTY }),
+            _ => {
+                return Err(if is_terminal(fd) {
+                    e::EINVAL
+                } else {
+                    e::ENOTTY
+                });
+            }
         }
     }
     Ok(0)
@@ -109,7 +137,11 @@ fn pty_path(fd: usize) -> Result<PathBuf, Errno> {
 }
 
 fn terminal_path(fd: usize) -> Result<PathBuf, Errno> {
-    if is_terminal(fd) { fs::canonical_of_fd(fd) } else { Err(e::ENOTTY) }
+    if is_terminal(fd) {
+        fs::canonical_of_fd(fd)
+    } else {
+        Err(e::ENOTTY)
+    }
 }
 
 /// Gives a path to C: 0 or the error number.
@@ -121,7 +153,9 @@ unsafe fn give(path: Result<PathBuf, Errno>, buf: *mut u8, len: usize) -> c_int 
         Ok(path) if path.with_nul().len() > len => c_int::from(e::ERANGE.0),
         Ok(path) => {
             // SAFETY: it fits.
-            unsafe { core::ptr::copy_nonoverlapping(path.with_nul().as_ptr(), buf, path.with_nul().len()) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(path.with_nul().as_ptr(), buf, path.with_nul().len())
+            };
             0
         }
         Err(errno) => c_int::from(errno.0),

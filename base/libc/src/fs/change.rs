@@ -1,7 +1,9 @@
 //! Making, removing, renaming and changing entries:
 //! <https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html> and neighbours.
 
-use super::resolve::{Last, across_links, c_path, canonical_of_fd, locate_at, open_located, read_link};
+use super::resolve::{
+    Last, across_links, c_path, canonical_of_fd, locate_at, open_located, read_link,
+};
 use super::stat::{open_itself, open_node};
 use super::{AT_FDCWD, Fd, cwd, open_at, write_all};
 use crate::memory::malloc;
@@ -24,7 +26,11 @@ fn unlink_at(dirfd: c_int, path: &[u8], flags: usize) -> Result<usize, Errno> {
     if flags & !AT_REMOVEDIR != 0 {
         return Err(e::EINVAL);
     }
-    if dirfd != AT_FDCWD && !path::is_absolute(path) && !path.is_empty() && !path::has_parent_part(path) {
+    if dirfd != AT_FDCWD
+        && !path::is_absolute(path)
+        && !path.is_empty()
+        && !path::has_parent_part(path)
+    {
         // SAFETY: the path is as long as stated.
         match unsafe { syscall!(UNLINKAT, dirfd, path.as_ptr(), path.len(), flags) } {
             Err(e::EXDEV | e::EOPNOTSUPP | e::ENOSYS) => {}
@@ -49,7 +55,11 @@ fn make_directory(dirfd: c_int, path: &[u8], mode: u32) -> Result<usize, Errno> 
 
 fn make_link_text(target: &[u8], dirfd: c_int, path: &[u8]) -> Result<usize, Errno> {
     if target.is_empty() || target.len() >= PATH_MAX {
-        return Err(if target.is_empty() { e::ENOENT } else { e::ENAMETOOLONG });
+        return Err(if target.is_empty() {
+            e::ENOENT
+        } else {
+            e::ENAMETOOLONG
+        });
     }
     let flags = O_CREAT | O_EXCL | O_SYMLINK | O_WRONLY | O_CLOEXEC | LINK_MODE;
     let fd = Fd(open_located(&locate_at(dirfd, path)?, flags)?);
@@ -58,10 +68,18 @@ fn make_link_text(target: &[u8], dirfd: c_int, path: &[u8]) -> Result<usize, Err
 }
 
 fn read_link_at(dirfd: c_int, path: &[u8], buf: &mut [u8]) -> Result<usize, Errno> {
-    across_links(&locate_at(dirfd, path)?, Last::Keep, |location| read_link(location, buf))
+    across_links(&locate_at(dirfd, path)?, Last::Keep, |location| {
+        read_link(location, buf)
+    })
 }
 
-fn rename_at(old_dir: c_int, old: &[u8], new_dir: c_int, new: &[u8], flags: c_uint) -> Result<usize, Errno> {
+fn rename_at(
+    old_dir: c_int,
+    old: &[u8],
+    new_dir: c_int,
+    new: &[u8],
+    flags: c_uint,
+) -> Result<usize, Errno> {
     if flags & !RENAME_NOREPLACE != 0 {
         return Err(e::EINVAL);
     }
@@ -77,7 +95,13 @@ fn rename_at(old_dir: c_int, old: &[u8], new_dir: c_int, new: &[u8], flags: c_ui
     })
 }
 
-fn link_at(old_dir: c_int, old: &[u8], new_dir: c_int, new: &[u8], follow: bool) -> Result<usize, Errno> {
+fn link_at(
+    old_dir: c_int,
+    old: &[u8],
+    new_dir: c_int,
+    new: &[u8],
+    follow: bool,
+) -> Result<usize, Errno> {
     let target = locate_at(new_dir, new)?;
     if open_itself(&target).is_ok() {
         return Err(e::EEXIST);
@@ -96,7 +120,13 @@ fn change_mode(dirfd: c_int, path: &[u8], mode: u32, flags: c_int) -> Result<usi
     unsafe { syscall!(FCHMOD, node.0, mode & PERMISSION_BITS) }
 }
 
-fn change_owner(dirfd: c_int, path: &[u8], uid: u32, gid: u32, follow: bool) -> Result<usize, Errno> {
+fn change_owner(
+    dirfd: c_int,
+    path: &[u8],
+    uid: u32,
+    gid: u32,
+    follow: bool,
+) -> Result<usize, Errno> {
     let node = open_node(dirfd, path, follow)?;
     // SAFETY: no pointers.
     unsafe { syscall!(FCHOWN, node.0, uid, gid) }
@@ -104,7 +134,11 @@ fn change_owner(dirfd: c_int, path: &[u8], uid: u32, gid: u32, follow: bool) -> 
 
 /// The canonical path of what `location` leads to.
 fn real_path(location: &Location) -> Result<PathBuf, Errno> {
-    let directory = if location.names_directory { O_DIRECTORY } else { 0 };
+    let directory = if location.names_directory {
+        O_DIRECTORY
+    } else {
+        0
+    };
     let fd = Fd(open_located(location, O_STAT | O_CLOEXEC | directory)?);
     canonical_of_fd(fd.0).or_else(|_| location.canonical())
 }

@@ -32,7 +32,11 @@ pub(crate) fn lock() -> &'static Lock {
 /// The canonical current directory.
 pub(crate) fn current() -> PathBuf {
     let cwd = CWD.lock().clone();
-    if cwd.as_bytes().is_empty() { PathBuf::from_bytes(b"/").unwrap_or_default() } else { cwd }
+    if cwd.as_bytes().is_empty() {
+        PathBuf::from_bytes(b"/").unwrap_or_default()
+    } else {
+        cwd
+    }
 }
 
 pub(crate) fn mask() -> u32 {
@@ -41,7 +45,9 @@ pub(crate) fn mask() -> u32 {
 
 /// Takes over what the program before exec left.
 pub(crate) fn restore_state(state: &[u8]) {
-    let Some((mask, path)) = state.split_first_chunk::<MASK_LEN>() else { return };
+    let Some((mask, path)) = state.split_first_chunk::<MASK_LEN>() else {
+        return;
+    };
     MASK.store(u32::from_le_bytes(*mask) & MODE_BITS, Relaxed);
     if let Ok(path) = PathBuf::from_bytes(path) {
         *CWD.lock() = path;

@@ -63,7 +63,13 @@ fn lock_call(fd: c_int, kind: u8, start: u64, len: u64) -> Result<usize, Errno> 
 /// `lock` must be valid.
 unsafe fn record_lock(fd: c_int, command: c_int, lock: *mut Flock) -> Result<usize, Errno> {
     // SAFETY: the caller's struct.
-    let Flock { kind, whence, start, len, .. } = unsafe { lock.read() };
+    let Flock {
+        kind,
+        whence,
+        start,
+        len,
+        ..
+    } = unsafe { lock.read() };
     if whence != 0 || start < 0 || len < 0 {
         // Offsets relative to the cursor or the end are not supported.
         return Err(e::EINVAL);
@@ -139,7 +145,15 @@ pub(crate) fn make_pipe(flags: usize) -> Result<(usize, usize), Errno> {
     let read_end = Fd(super::resolve::open_kernel(b"pipe", flags | O_RDONLY)?);
     let name = b"write";
     // SAFETY: the string is as long as stated.
-    let write_end = Fd(unsafe { syscall!(DUP, read_end.0, name.as_ptr(), name.len(), flags & O_CLOEXEC) }?);
+    let write_end = Fd(unsafe {
+        syscall!(
+            DUP,
+            read_end.0,
+            name.as_ptr(),
+            name.len(),
+            flags & O_CLOEXEC
+        )
+    }?);
     if flags & O_NONBLOCK != 0 {
         // SAFETY: no pointers.
         unsafe { syscall!(FCNTL, write_end.0, F_SETFL, O_NONBLOCK)? };

@@ -92,7 +92,10 @@ impl Dir {
         if rest.is_empty() {
             return None;
         }
-        let len = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let len = rest
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .unwrap_or(rest.len());
         let start = self.next;
         self.next = (start + len + 1).min(self.filled);
         Some((start, len))
@@ -110,7 +113,9 @@ impl Dir {
             }
         }
         if self.as_lines {
-            let Some((start, len)) = self.take_line() else { return Ok(false) };
+            let Some((start, len)) = self.take_line() else {
+                return Ok(false);
+            };
             self.position += 1;
             self.set_current(0, dirent::UNKNOWN, start, len);
             return Ok(true);
@@ -119,13 +124,18 @@ impl Dir {
         let (Some(inode), Some(next), Some(len), Some(&kind)) = (
             field(record, dirent::INODE).map(u64::from_le_bytes),
             field(record, dirent::NEXT).map(u64::from_le_bytes),
-            field(record, dirent::RECORD_LEN).map(u16::from_le_bytes).map(usize::from),
+            field(record, dirent::RECORD_LEN)
+                .map(u16::from_le_bytes)
+                .map(usize::from),
             record.get(dirent::KIND),
         ) else {
             return Err(e::EIO);
         };
         let name = record.get(dirent::HEADER_SIZE..len).ok_or(e::EIO)?;
-        let name_len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        let name_len = name
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(name.len());
         let start = self.next + dirent::HEADER_SIZE;
         self.next += len;
         self.position = next;

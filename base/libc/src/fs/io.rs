@@ -48,14 +48,20 @@ pub(crate) fn read_file(path: &[u8], buf: &mut [u8]) -> Result<usize, Errno> {
 /// # Safety
 /// `parts` must point at `count` valid vectors.
 unsafe fn each_part(
-    parts: *const Iovec, count: c_int, mut transfer: impl FnMut(&Iovec, usize) -> Result<usize, Errno>,
+    parts: *const Iovec,
+    count: c_int,
+    mut transfer: impl FnMut(&Iovec, usize) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
     let count = usize::try_from(count).map_err(|_| e::EINVAL)?;
     if count > PARTS_MAX {
         return Err(e::EINVAL);
     }
-    // SAFETY: the caller's array.
-    let parts = if count == 0 { &[] } else { unsafe { slice::from_raw_parts(parts, count) } };
+    let parts = if count == 0 {
+        &[]
+    } else {
+        // SAFETY: the caller's array.
+        unsafe { slice::from_raw_parts(parts, count) }
+    };
     let mut done = 0;
     for part in parts.iter().filter(|part| part.len > 0) {
         match transfer(part, done) {
@@ -92,30 +98,46 @@ unsafe fn gather(parts: &[Iovec], buf: &mut [u8; GATHER_MAX]) -> usize {
 ///
 /// # Safety
 /// `parts` must point at `count` valid vectors.
-pub(crate) unsafe fn readv_fd(fd: c_int, parts: *const Iovec, count: usize) -> Result<usize, Errno> {
+pub(crate) unsafe fn readv_fd(
+    fd: c_int,
+    parts: *const Iovec,
+    count: usize,
+) -> Result<usize, Errno> {
     let count = c_int::try_from(count).map_err(|_| e::EINVAL)?;
     // SAFETY: passed on.
-    unsafe { each_part(parts, count, |part, _| syscall!(READ, fd, part.base, part.len)) }
+    unsafe {
+        each_part(parts, count, |part, _| {
+            syscall!(READ, fd, part.base, part.len)
+        })
+    }
 }
 
 /// `writev` for other modules: one system call when it is little.
 ///
 /// # Safety
 /// `parts` must point at `count` valid vectors.
-pub(crate) unsafe fn writev_fd(fd: c_int, parts: *const Iovec, count: usize) -> Result<usize, Errno> {
+pub(crate) unsafe fn writev_fd(
+    fd: c_int,
+    parts: *const Iovec,
+    count: usize,
+) -> Result<usize, Errno> {
     let count = c_int::try_from(count).map_err(|_| e::EINVAL)?;
     // SAFETY: passed on; the buffer is as long as stated.
     unsafe {
         if (2..=PARTS_MAX as c_int).contains(&count) {
             let list = slice::from_raw_parts(parts, count as usize);
-            let total = list.iter().fold(0usize, |total, part| total.saturating_add(part.len));
+            let total = list
+                .iter()
+                .fold(0usize, |total, part| total.saturating_add(part.len));
             if total <= GATHER_MAX {
                 let mut buf = [0; GATHER_MAX];
                 let filled = gather(list, &mut buf);
                 return syscall!(WRITE, fd, buf.as_ptr(), filled);
             }
         }
-        each_part(parts, count, |part, _| syscall!(WRITE, fd, part.base, part.len))
+        each_part(parts, count, |part, _| {
+            syscall!(WRITE, fd, part.base, part.len)
+        })
     }
 }
 

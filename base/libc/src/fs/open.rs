@@ -34,7 +34,11 @@ pub(crate) fn open_at(dirfd: c_int, path: &[u8], flags: usize, mode: u32) -> Res
 /// Opens a path below a directory's descriptor without going through its name, where that works: not for paths with `..`
 /// or links out of the scheme, which need the name.
 fn open_relative(dirfd: c_int, path: &[u8], flags: usize) -> Option<Result<usize, Errno>> {
-    if dirfd == AT_FDCWD || path::is_absolute(path) || path.is_empty() || path::has_parent_part(path) {
+    if dirfd == AT_FDCWD
+        || path::is_absolute(path)
+        || path.is_empty()
+        || path::has_parent_part(path)
+    {
         return None;
     }
     if flags & O_NOFOLLOW != 0 && flags & (O_STAT | O_SYMLINK) == 0 {

@@ -39,7 +39,11 @@ pub(crate) fn locate_at(dirfd: c_int, path: &[u8]) -> Result<Location, Errno> {
     if path::is_absolute(path) {
         return path::locate(b"/", path);
     }
-    let base = if dirfd == AT_FDCWD { cwd::current() } else { canonical_of_fd(dirfd as usize)? };
+    let base = if dirfd == AT_FDCWD {
+        cwd::current()
+    } else {
+        canonical_of_fd(dirfd as usize)?
+    };
     path::locate(base.as_bytes(), path)
 }
 
@@ -52,7 +56,9 @@ pub(crate) enum Last {
 
 /// Calls `operation` with the location, then with wherever links out of the scheme lead.
 pub(crate) fn across_links(
-    location: &Location, last: Last, mut operation: impl FnMut(&Location) -> Result<usize, Errno>,
+    location: &Location,
+    last: Last,
+    mut operation: impl FnMut(&Location) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
     match operation(location) {
         Err(e::EXDEV) => {}
@@ -73,7 +79,11 @@ pub(crate) fn across_links(
 fn replace_first_link(location: &Location, last: Last) -> Result<Location, Errno> {
     let whole = location.canonical()?;
     let whole = whole.as_bytes();
-    let start = if location.scheme() == path::DEFAULT_SCHEME { 1 } else { whole.len() - location.reference().len() };
+    let start = if location.scheme() == path::DEFAULT_SCHEME {
+        1
+    } else {
+        whole.len() - location.reference().len()
+    };
     let mut target = [0; PATH_MAX];
     for end in start..=whole.len() {
         let at_end = end == whole.len();
@@ -90,7 +100,10 @@ fn replace_first_link(location: &Location, last: Last) -> Result<Location, Errno
 
 /// Reads a link's text.
 pub(crate) fn read_link(location: &Location, buf: &mut [u8]) -> Result<usize, Errno> {
-    let fd = Fd(open_kernel(location.as_bytes(), O_RDONLY | O_SYMLINK | O_CLOEXEC)?);
+    let fd = Fd(open_kernel(
+        location.as_bytes(),
+        O_RDONLY | O_SYMLINK | O_CLOEXEC,
+    )?);
     // SAFETY: the buffer is as long as stated.
     unsafe {
         let mut stat = valence_abi::layout::Stat::default();
@@ -110,13 +123,16 @@ pub(crate) fn open_kernel(text: &[u8], flags: usize) -> Result<usize, Errno> {
 
 /// Opens a location; `flags` as the kernel takes them, permission bits included.
 pub(crate) fn open_located(location: &Location, flags: usize) -> Result<usize, Errno> {
-    let keep = flags & (O_SYMLINK | O_NOFOLLOW) != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
-    across_links(location, if keep { Last::Keep } else { Last::Follow }, |location| {
-        match path::device(location.as_bytes()) {
+    let keep =
+        flags & (O_SYMLINK | O_NOFOLLOW) != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
+    across_links(
+        location,
+        if keep { Last::Keep } else { Last::Follow },
+        |location| match path::device(location.as_bytes()) {
             Some(device) => open_device(device, flags),
             None => open_kernel(location.as_bytes(), flags),
-        }
-    })
+        },
+    )
 }
 
 fn open_device(device: Device<'_>, flags: usize) -> Result<usize, Errno> {
@@ -128,7 +144,9 @@ fn open_device(device: Device<'_>, flags: usize) -> Result<usize, Errno> {
         }
         Device::Descriptor(fd) => duplicate(fd, flags),
         Device::Terminal => {
-            let terminal = (0..=2).find(|&fd| crate::tty::is_terminal(fd)).ok_or(e::ENXIO)?;
+            let terminal = (0..=2)
+                .find(|&fd| crate::tty::is_terminal(fd))
+                .ok_or(e::ENXIO)?;
             duplicate(terminal, flags)
         }
     }

@@ -31,7 +31,9 @@ pub(super) fn is_directory(fd: usize) -> Result<bool, Errno> {
 
 /// True when the location itself is a symbolic link.
 pub(super) fn is_link(location: &Location) -> bool {
-    let fd = across_links(location, Last::Keep, |location| open_located(location, O_STAT | O_NOFOLLOW | O_CLOEXEC));
+    let fd = across_links(location, Last::Keep, |location| {
+        open_located(location, O_STAT | O_NOFOLLOW | O_CLOEXEC)
+    });
     fd.is_ok_and(|fd| fstat_raw(Fd(fd).0).is_ok_and(|stat| stat.mode & MODE_TYPE == MODE_SYMLINK))
 }
 
@@ -51,7 +53,10 @@ pub(crate) fn exists(path: &[u8]) -> bool {
 }
 
 pub(crate) fn to_c(stat: &Stat) -> CStat {
-    let time = |sec: u64, nsec: u32| Timespec { sec: sec as i64, nsec: i64::from(nsec) };
+    let time = |sec: u64, nsec: u32| Timespec {
+        sec: sec as i64,
+        nsec: i64::from(nsec),
+    };
     CStat {
         dev: stat.dev,
         ino: stat.ino,
@@ -113,12 +118,20 @@ fn access_at(dirfd: c_int, path: &[u8], wanted: c_int, flags: c_int) -> Result<u
     }
     let stat = stat_at(dirfd, path, flags & AT_SYMLINK_NOFOLLOW)?;
     let meta = identity::meta(0)?;
-    let (uid, gid) = if flags & AT_EACCESS != 0 { (meta.euid, meta.egid) } else { (meta.ruid, meta.rgid) };
+    let (uid, gid) = if flags & AT_EACCESS != 0 {
+        (meta.euid, meta.egid)
+    } else {
+        (meta.ruid, meta.rgid)
+    };
     let mode = c_int::from(stat.mode);
     let granted = if uid == 0 {
         // The superuser may do everything, but run only what is a program for somebody.
         let runs = mode & 0o111 != 0 || stat.mode & MODE_TYPE == MODE_DIR;
-        if runs { R_OK | W_OK | X_OK } else { R_OK | W_OK }
+        if runs {
+            R_OK | W_OK | X_OK
+        } else {
+            R_OK | W_OK
+        }
     } else if stat.uid == uid {
         mode >> 6
     } else if stat.gid == gid {
@@ -126,7 +139,11 @@ fn access_at(dirfd: c_int, path: &[u8], wanted: c_int, flags: c_int) -> Result<u
     } else {
         mode
     };
-    if wanted & !granted == 0 { Ok(0) } else { Err(e::EACCES) }
+    if wanted & !granted == 0 {
+        Ok(0)
+    } else {
+        Err(e::EACCES)
+    }
 }
 
 c_api! {

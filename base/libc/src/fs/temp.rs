@@ -19,12 +19,20 @@ const ATTEMPTS: usize = 100;
 /// # Safety
 /// `template` must be a writable C string.
 unsafe fn with_name(
-    template: *mut u8, suffix_len: c_int, mut attempt: impl FnMut(&[u8]) -> Result<usize, Errno>,
+    template: *mut u8,
+    suffix_len: c_int,
+    mut attempt: impl FnMut(&[u8]) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's string.
     let text = unsafe { slice::from_raw_parts_mut(template, crate::string::strlen(template)) };
-    let end = usize::try_from(suffix_len).ok().and_then(|suffix| text.len().checked_sub(suffix)).ok_or(e::EINVAL)?;
-    let start = end.checked_sub(MARK.len()).filter(|&start| &text[start..end] == MARK).ok_or(e::EINVAL)?;
+    let end = usize::try_from(suffix_len)
+        .ok()
+        .and_then(|suffix| text.len().checked_sub(suffix))
+        .ok_or(e::EINVAL)?;
+    let start = end
+        .checked_sub(MARK.len())
+        .filter(|&start| &text[start..end] == MARK)
+        .ok_or(e::EINVAL)?;
     for _ in 0..ATTEMPTS {
         let mut random = [0; MARK.len()];
         system::fill_random(&mut random)?;

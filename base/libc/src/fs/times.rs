@@ -25,8 +25,14 @@ unsafe fn set(fd: usize, times: *const Timespec) -> Result<usize, Errno> {
             let given = unsafe { *times.add(index) };
             *wanted = match given.nsec {
                 UTIME_NOW => now,
-                UTIME_OMIT => TimeSpec { sec: old[index].0 as i64, nsec: old[index].1 as i32 },
-                nsec if (0..NANOS).contains(&nsec) => TimeSpec { sec: given.sec, nsec: nsec as i32 },
+                UTIME_OMIT => TimeSpec {
+                    sec: old[index].0 as i64,
+                    nsec: old[index].1 as i32,
+                },
+                nsec if (0..NANOS).contains(&nsec) => TimeSpec {
+                    sec: given.sec,
+                    nsec: nsec as i32,
+                },
                 _ => return Err(e::EINVAL),
             };
         }
@@ -42,7 +48,10 @@ unsafe fn from_micros(times: *const Timeval) -> Option<[Timespec; 2]> {
         [0, 1].map(|index| {
             // SAFETY: the caller's array of two.
             let time = unsafe { *times.add(index) };
-            Timespec { sec: time.sec, nsec: i64::from(time.usec) * 1000 }
+            Timespec {
+                sec: time.sec,
+                nsec: i64::from(time.usec) * 1000,
+            }
         })
     })
 }

@@ -18,7 +18,12 @@ const MADV_DONTNEED: c_int = 4;
 
 /// `fd` all-ones means anonymous, as in `redox_mmap_v1`.
 pub(crate) fn map(
-    address: usize, len: usize, prot: usize, flags: usize, fd: usize, offset: u64,
+    address: usize,
+    len: usize,
+    prot: usize,
+    flags: usize,
+    fd: usize,
+    offset: u64,
 ) -> Result<usize, Errno> {
     if len == 0 || prot & !PROT_MASK != 0 {
         return Err(e::EINVAL);
@@ -32,7 +37,7 @@ pub(crate) fn map(
 }
 
 pub(crate) fn unmap(address: usize, len: usize) -> Result<usize, Errno> {
-    if len == 0 || address % PAGE_SIZE != 0 {
+    if len == 0 || !address.is_multiple_of(PAGE_SIZE) {
         return Err(e::EINVAL);
     }
     // SAFETY: the caller gives up the range.

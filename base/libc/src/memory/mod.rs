@@ -76,17 +76,31 @@ pub(crate) fn heap_lock() -> &'static Lock {
 /// New zeroed memory that nobody else uses.
 pub(crate) fn map_anonymous(len: usize) -> Result<usize, Errno> {
     // SAFETY: a new mapping touches no memory in use.
-    unsafe { syscall!(MMAP, 0, len, PROT_READ | PROT_WRITE | MAP_PRIVATE, usize::MAX, 0) }
+    unsafe {
+        syscall!(
+            MMAP,
+            0,
+            len,
+            PROT_READ | PROT_WRITE | MAP_PRIVATE,
+            usize::MAX,
+            0
+        )
+    }
 }
 
 fn allocate_large(size: usize, align: usize) -> *mut u8 {
     let offset = LARGE_HEADER.next_multiple_of(align.max(ALIGN));
-    let Some(len) = size.checked_add(offset + PAGE_SIZE - 1).map(|len| len & !(PAGE_SIZE - 1)) else {
+    let Some(len) = size
+        .checked_add(offset + PAGE_SIZE - 1)
+        .map(|len| len & !(PAGE_SIZE - 1))
+    else {
         return ptr::null_mut();
     };
     // Mappings are page-aligned; a larger alignment is met by mapping more.
     let slack = if align > PAGE_SIZE { align } else { 0 };
-    let Ok(base) = map_anonymous(len.saturating_add(slack)) else { return ptr::null_mut() };
+    let Ok(base) = map_anonymous(len.saturating_add(slack)) else {
+        return ptr::null_mut();
+    };
     let block = (base + offset).next_multiple_of(align.max(ALIGN));
     // SAFETY: the header lies inside the new mapping, before the block.
     unsafe {
@@ -130,7 +144,13 @@ fn allocate(size: usize, align: usize) -> *mut u8 {
         allocate_large(size, align)
     } else {
         // SAFETY: `align` is a power of two.
-        unsafe { if align <= ALIGN { heap().c_malloc(size) } else { heap().c_memalign(align, size) } }
+        unsafe {
+            if align <= ALIGN {
+                heap().c_malloc(size)
+            } else {
+                heap().c_memalign(align, size)
+            }
+        }
     };
     if block.is_null() {
         error::set(e::ENOMEM);
@@ -223,7 +243,7 @@ c_api! {
         }
     }
     fn posix_memalign(out: *mut *mut u8, align: usize, size: usize) -> c_int {
-        if !align.is_power_of_two() || align % size_of::<usize>() != 0 {
+        if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
             return c_int::from(e::EINVAL.0);
         }
         let block = allocate(size, align);

@@ -44,7 +44,10 @@ struct Members {
     end: usize,
 }
 
-static MEMBERS: Mutex<Members> = Mutex::new(Members { entries: [None; MEMBERS_MAX], end: 0 });
+static MEMBERS: Mutex<Members> = Mutex::new(Members {
+    entries: [None; MEMBERS_MAX],
+    end: 0,
+});
 
 /// The table's lock, for fork.
 pub(crate) fn lock() -> &'static Lock {
@@ -54,12 +57,18 @@ pub(crate) fn lock() -> &'static Lock {
 impl Members {
     fn find(&mut self, queue: c_int, fd: c_int) -> Option<&mut Option<Member>> {
         let end = self.end;
-        let matches = |entry: &Option<Member>| entry.is_some_and(|member| member.queue == queue && member.fd == fd);
+        let matches = |entry: &Option<Member>| {
+            entry.is_some_and(|member| member.queue == queue && member.fd == fd)
+        };
         self.entries[..end].iter_mut().find(|entry| matches(entry))
     }
 
     fn add(&mut self, member: Member) -> Result<(), Errno> {
-        let index = self.entries.iter().position(Option::is_none).ok_or(e::ENOSPC)?;
+        let index = self
+            .entries
+            .iter()
+            .position(Option::is_none)
+            .ok_or(e::ENOSPC)?;
         self.entries[index] = Some(member);
         self.end = self.end.max(index + 1);
         Ok(())
@@ -81,18 +90,36 @@ pub(crate) fn forget(fd: c_int) {
 }
 
 fn kernel_flags(events: u32) -> usize {
-    let read = if events & (EPOLLIN | EPOLLRDNORM) != 0 { EVENT_READ } else { 0 };
-    read | if events & (EPOLLOUT | EPOLLWRNORM) != 0 { EVENT_WRITE } else { 0 }
+    let read = if events & (EPOLLIN | EPOLLRDNORM) != 0 {
+        EVENT_READ
+    } else {
+        0
+    };
+    read | if events & (EPOLLOUT | EPOLLWRNORM) != 0 {
+        EVENT_WRITE
+    } else {
+        0
+    }
 }
 
 fn join(queue: c_int, fd: c_int, events: u32) -> Result<(), Errno> {
-    match subscribe(queue as usize, fd as usize, kernel_flags(events), fd as usize) {
+    match subscribe(
+        queue as usize,
+        fd as usize,
+        kernel_flags(events),
+        fd as usize,
+    ) {
         Err(e::EOPNOTSUPP | e::ENOSYS) => Err(e::EPERM),
         result => result,
     }
 }
 
-fn control(queue: c_int, operation: c_int, fd: c_int, event: Option<&EpollEvent>) -> Result<usize, Errno> {
+fn control(
+    queue: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: Option<&EpollEvent>,
+) -> Result<usize, Errno> {
     if queue == fd {
         return Err(e::EINVAL);
     }
@@ -107,7 +134,13 @@ fn control(queue: c_int, operation: c_int, fd: c_int, event: Option<&EpollEvent>
             if members.find(queue, fd).is_some() {
                 return Err(e::EEXIST);
             }
-            members.add(Member { queue, fd, events, data, reported: false })?;
+            members.add(Member {
+                queue,
+                fd,
+                events,
+                data,
+                reported: false,
+            })?;
             if let Err(errno) = join(queue, fd, events) {
                 if let Some(entry) = members.find(queue, fd) {
                     *entry = None;
@@ -117,7 +150,13 @@ fn control(queue: c_int, operation: c_int, fd: c_int, event: Option<&EpollEvent>
         }
         (CTL_MOD, Some(&EpollEvent { events, data, .. })) => {
             let entry = members.find(queue, fd).ok_or(e::ENOENT)?;
-            *entry = Some(Member { queue, fd, events, data, reported: false });
+            *entry = Some(Member {
+                queue,
+                fd,
+                events,
+                data,
+                reported: false,
+            });
             join(queue, fd, events)?;
         }
         (CTL_ADD | CTL_MOD, None) => return Err(e::EFAULT),
@@ -131,7 +170,8 @@ fn renew(queue: c_int) {
     let mut members = MEMBERS.lock();
     let end = members.end;
     for member in members.entries[..end].iter_mut().flatten() {
-        if member.queue == queue && member.reported && member.events & (EPOLLET | EPOLLONESHOT) == 0 {
+        if member.queue == queue && member.reported && member.events & (EPOLLET | EPOLLONESHOT) == 0
+        {
             member.reported = false;
             let _ = join(queue, member.fd, member.events);
         }
@@ -145,9 +185,21 @@ fn translate(queue: c_int, events: &[Event], out: &mut [EpollEvent]) -> usize {
     let mut count = 0;
     for event in events {
         let fd = event.data as c_int;
-        let Some(Some(member)) = members.find(queue, fd) else { continue };
-        let read = if event.flags & EVENT_READ != 0 { EPOLLIN | EPOLLRDNORM } else { 0 };
-        let ready = (read | if event.flags & EVENT_WRITE != 0 { EPOLLOUT | EPOLLWRNORM } else { 0 }) & member.events;
+        let Some(Some(member)) = members.find(queue, fd) else {
+            continue;
+        };
+        let read = if event.flags & EVENT_READ != 0 {
+            EPOLLIN | EPOLLRDNORM
+        } else {
+            0
+        };
+        let ready = (read
+            | if event.flags & EVENT_WRITE != 0 {
+                EPOLLOUT | EPOLLWRNORM
+            } else {
+                0
+            })
+            & member.events;
         if ready == 0 {
             continue;
         }
@@ -156,7 +208,14 @@ fn translate(queue: c_int, events: &[Event], out: &mut [EpollEvent]) -> usize {
             continue;
         }
         member.reported = true;
-        (out[count], fds[count]) = (EpollEvent { events: ready, data: member.data, pad: 0 }, fd);
+        (out[count], fds[count]) = (
+            EpollEvent {
+                events: ready,
+                data: member.data,
+                pad: 0,
+            },
+            fd,
+        );
         count += 1;
         if member.events & EPOLLONESHOT != 0 {
             let _ = subscribe(queue as usize, fd as usize, 0, 0);
@@ -165,7 +224,12 @@ fn translate(queue: c_int, events: &[Event], out: &mut [EpollEvent]) -> usize {
     count
 }
 
-fn wait_until(queue: c_int, out: &mut [EpollEvent], deadline: u64, mask: *const u64) -> Result<usize, Errno> {
+fn wait_until(
+    queue: c_int,
+    out: &mut [EpollEvent],
+    deadline: u64,
+    mask: *const u64,
+) -> Result<usize, Errno> {
     let room = out.len().min(BATCH);
     if room == 0 {
         return Err(e::EINVAL);
@@ -212,4 +276,3 @@ c_api! {
         error::int(Err(e::ENOSYS))
     }
 }
-

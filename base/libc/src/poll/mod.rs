@@ -35,7 +35,11 @@ fn new_queue(flags: usize) -> Result<Fd, Errno> {
 }
 
 fn subscribe(queue: usize, fd: usize, flags: usize, data: usize) -> Result<(), Errno> {
-    let event = Event { id: fd, flags, data };
+    let event = Event {
+        id: fd,
+        flags,
+        data,
+    };
     // SAFETY: one record.
     unsafe { syscall!(WRITE, queue, &raw const event, size_of::<Event>()) }.map(drop)
 }
@@ -43,17 +47,44 @@ fn subscribe(queue: usize, fd: usize, flags: usize, data: usize) -> Result<(), E
 /// Waits for events; 0 when the deadline passes.
 fn wait(queue: usize, out: &mut [Event], deadline: u64, mask: *const u64) -> Result<usize, Errno> {
     // SAFETY: the array is as long as stated; the mask is null or the caller's word.
-    unsafe { syscall!(EVENT_WAIT, queue, out.as_mut_ptr(), out.len(), deadline, mask) }
+    unsafe {
+        syscall!(
+            EVENT_WAIT,
+            queue,
+            out.as_mut_ptr(),
+            out.len(),
+            deadline,
+            mask
+        )
+    }
 }
 
 fn wanted(events: i16) -> usize {
-    let read = if events & READ_MASK != 0 { EVENT_READ } else { 0 };
-    read | if events & WRITE_MASK != 0 { EVENT_WRITE } else { 0 }
+    let read = if events & READ_MASK != 0 {
+        EVENT_READ
+    } else {
+        0
+    };
+    read | if events & WRITE_MASK != 0 {
+        EVENT_WRITE
+    } else {
+        0
+    }
 }
 
 fn found(flags: usize, wanted: i16) -> i16 {
-    let read = if flags & EVENT_READ != 0 { READ_MASK } else { 0 };
-    (read | if flags & EVENT_WRITE != 0 { WRITE_MASK } else { 0 }) & wanted
+    let read = if flags & EVENT_READ != 0 {
+        READ_MASK
+    } else {
+        0
+    };
+    (read
+        | if flags & EVENT_WRITE != 0 {
+            WRITE_MASK
+        } else {
+            0
+        })
+        & wanted
 }
 
 /// Subscribes all; returns true when something is known to be ready without asking the kernel again.
@@ -102,9 +133,12 @@ fn poll_until(fds: &mut [Pollfd], deadline: u64, mask: *const u64) -> Result<usi
 
 /// True when `direction` would not block now, or the scheme cannot tell.
 pub(crate) fn is_ready(fd: c_int, direction: usize) -> bool {
-    let Ok(queue) = new_queue(O_CLOEXEC) else { return true };
+    let Ok(queue) = new_queue(O_CLOEXEC) else {
+        return true;
+    };
     match subscribe(queue.0, fd as usize, direction, 0) {
-        Ok(()) => wait(queue.0, &mut [Event::default()], 0, core::ptr::null()).is_ok_and(|count| count > 0),
+        Ok(()) => wait(queue.0, &mut [Event::default()], 0, core::ptr::null())
+            .is_ok_and(|count| count > 0),
         Err(_) => true,
     }
 }
@@ -121,7 +155,11 @@ unsafe fn entries<'a>(fds: *mut Pollfd, count: u64) -> Result<&'a mut [Pollfd], 
 }
 
 fn milliseconds(timeout: c_int) -> Result<u64, Errno> {
-    if timeout < 0 { Ok(FOREVER) } else { time::after(i64::from(timeout) * 1_000_000) }
+    if timeout < 0 {
+        Ok(FOREVER)
+    } else {
+        time::after(i64::from(timeout) * 1_000_000)
+    }
 }
 
 /// A select set: a bit per descriptor.
@@ -133,17 +171,35 @@ fn has(set: &FdSet, fd: usize) -> bool {
 
 /// # Safety
 /// The sets must be null or valid.
-unsafe fn select_until(count: c_int, sets: [*mut FdSet; 3], deadline: u64, mask: *const u64) -> Result<usize, Errno> {
-    let count = usize::try_from(count).ok().filter(|&count| count <= FD_SETSIZE).ok_or(e::EINVAL)?;
-    // SAFETY: the caller's sets.
-    let asked = sets.map(|set| if set.is_null() { [0; FD_SETSIZE / BITS] } else { unsafe { *set } });
+unsafe fn select_until(
+    count: c_int,
+    sets: [*mut FdSet; 3],
+    deadline: u64,
+    mask: *const u64,
+) -> Result<usize, Errno> {
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|&count| count <= FD_SETSIZE)
+        .ok_or(e::EINVAL)?;
+    let asked = sets.map(|set| {
+        if set.is_null() {
+            [0; FD_SETSIZE / BITS]
+        } else {
+            // SAFETY: the caller's set.
+            unsafe { *set }
+        }
+    });
     let mut fds = [Pollfd::default(); FD_SETSIZE];
     let mut used = 0;
     for fd in 0..count {
         let read = if has(&asked[0], fd) { POLLIN } else { 0 };
         let events = read | if has(&asked[1], fd) { POLLOUT } else { 0 };
         if events != 0 {
-            fds[used] = Pollfd { fd: fd as c_int, events, revents: 0 };
+            fds[used] = Pollfd {
+                fd: fd as c_int,
+                events,
+                revents: 0,
+            };
             used += 1;
         }
     }

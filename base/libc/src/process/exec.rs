@@ -25,7 +25,10 @@ const SHELL: &[u8] = b"/bin/sh";
 const STATE_MAX: usize = 4 + PATH_MAX;
 
 fn slice_of(bytes: &[u8]) -> Slice {
-    Slice { ptr: bytes.as_ptr() as usize, len: bytes.len() }
+    Slice {
+        ptr: bytes.as_ptr() as usize,
+        len: bytes.len(),
+    }
 }
 
 /// Anonymous memory that is unmapped when exec fails.
@@ -39,7 +42,11 @@ impl Image {
     fn read(fd: usize) -> Result<Image, Errno> {
         let stat = fs::is_executable_file(fd)?;
         let room = usize::try_from(stat.size).map_err(|_| e::ENOMEM)?.max(1);
-        let mut image = Image { address: map_anonymous(room)?, room, len: 0 };
+        let mut image = Image {
+            address: map_anonymous(room)?,
+            room,
+            len: 0,
+        };
         while image.len < room {
             let want = (room - image.len).min(READ_AT_A_TIME);
             // SAFETY: the mapping has room for what is read.
@@ -75,7 +82,11 @@ struct Slices {
 impl Slices {
     fn with_room(room: usize) -> Result<Slices, Errno> {
         let items = malloc(room.max(1) * size_of::<Slice>()).cast::<Slice>();
-        if items.is_null() { Err(e::ENOMEM) } else { Ok(Slices { items, len: 0 }) }
+        if items.is_null() {
+            Err(e::ENOMEM)
+        } else {
+            Ok(Slices { items, len: 0 })
+        }
     }
 
     /// # Safety
@@ -90,7 +101,11 @@ impl Slices {
     ///
     /// # Safety
     /// `array` must be null or a NULL-terminated array of strings.
-    unsafe fn from_c(array: *const *const u8, skip: usize, leading: &[&[u8]]) -> Result<Slices, Errno> {
+    unsafe fn from_c(
+        array: *const *const u8,
+        skip: usize,
+        leading: &[&[u8]],
+    ) -> Result<Slices, Errno> {
         // SAFETY: the caller's array; the slices get room for all of it.
         unsafe {
             let count = count(array);
@@ -106,7 +121,10 @@ impl Slices {
     }
 
     fn as_slice(&self) -> Slice {
-        Slice { ptr: self.items as usize, len: self.len }
+        Slice {
+            ptr: self.items as usize,
+            len: self.len,
+        }
     }
 }
 
@@ -135,7 +153,10 @@ fn interpreter(image: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let line = &line[..line.len().min(LINE_MAX)];
     let line = &line[..line.iter().position(|&byte| byte == b'\n')?];
     let line = line.trim_ascii();
-    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let end = line
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(line.len());
     let argument = line[end..].trim_ascii();
     (end > 0).then_some((&line[..end], (!argument.is_empty()).then_some(argument)))
 }
@@ -152,7 +173,11 @@ unsafe fn exec_fd(fd: Fd, path: &[u8], argv: *const *const u8, envp: *const *con
 /// # Safety
 /// As for [`exec_fd`].
 unsafe fn exec_open(
-    fd: Fd, path: &[u8], argv: *const *const u8, envp: *const *const u8, depth: usize,
+    fd: Fd,
+    path: &[u8],
+    argv: *const *const u8,
+    envp: *const *const u8,
+    depth: usize,
 ) -> Result<(), Errno> {
     let image = Image::read(fd.0)?;
     drop(fd);
@@ -162,7 +187,11 @@ unsafe fn exec_open(
         }
         let opened = Fd(fs::open_at(AT_FDCWD, program, O_RDONLY | O_CLOEXEC, 0)?);
         let leading: [&[u8]; 3] = [program, argument.unwrap_or(path), path];
-        let leading = if argument.is_some() { &leading[..] } else { &leading[..2] };
+        let leading = if argument.is_some() {
+            &leading[..]
+        } else {
+            &leading[..2]
+        };
         // SAFETY: the leading texts live in this frame until the call returns.
         return unsafe {
             let arguments = CStrings::joined(leading, argv)?;
@@ -201,7 +230,8 @@ impl CStrings {
         // SAFETY: the caller's array; the new one has room for everything and the NULL.
         unsafe {
             let count = count(rest).max(1);
-            let items = malloc((leading.len() + count) * size_of::<*const u8>()).cast::<*const u8>();
+            let items =
+                malloc((leading.len() + count) * size_of::<*const u8>()).cast::<*const u8>();
             if items.is_null() {
                 return Err(e::ENOMEM);
             }
@@ -241,7 +271,11 @@ impl Drop for CStrings {
 
 /// # Safety
 /// As for [`exec_fd`].
-pub(super) unsafe fn exec_path(path: &[u8], argv: *const *const u8, envp: *const *const u8) -> Errno {
+pub(super) unsafe fn exec_path(
+    path: &[u8],
+    argv: *const *const u8,
+    envp: *const *const u8,
+) -> Errno {
     match fs::open_at(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0) {
         // SAFETY: passed on.
         Ok(fd) => unsafe { exec_fd(Fd(fd), path, argv, envp) },
@@ -253,7 +287,11 @@ pub(super) unsafe fn exec_path(path: &[u8], argv: *const *const u8, envp: *const
 ///
 /// # Safety
 /// As for [`exec_fd`].
-pub(super) unsafe fn exec_search(name: &[u8], argv: *const *const u8, envp: *const *const u8) -> Errno {
+pub(super) unsafe fn exec_search(
+    name: &[u8],
+    argv: *const *const u8,
+    envp: *const *const u8,
+) -> Errno {
     if name.is_empty() {
         return e::ENOENT;
     }
@@ -262,8 +300,13 @@ pub(super) unsafe fn exec_search(name: &[u8], argv: *const *const u8, envp: *con
         return unsafe { exec_or_shell(name, argv, envp) };
     }
     let mut result = e::ENOENT;
-    for directory in environment::get(b"PATH").unwrap_or(PATH_DEFAULT).split(|&byte| byte == b':') {
-        let Ok(path) = join(directory, name) else { continue };
+    for directory in environment::get(b"PATH")
+        .unwrap_or(PATH_DEFAULT)
+        .split(|&byte| byte == b':')
+    {
+        let Ok(path) = join(directory, name) else {
+            continue;
+        };
         // SAFETY: passed on.
         match unsafe { exec_or_shell(path.as_bytes(), argv, envp) } {
             e::ENOENT | e::ENOTDIR | e::ENODEV | e::ENAMETOOLONG => {}
@@ -275,7 +318,11 @@ pub(super) unsafe fn exec_search(name: &[u8], argv: *const *const u8, envp: *con
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Result<PathBuf, Errno> {
-    let mut path = PathBuf::from_bytes(if directory.is_empty() { b"." } else { directory })?;
+    let mut path = PathBuf::from_bytes(if directory.is_empty() {
+        b"."
+    } else {
+        directory
+    })?;
     path.push(b"/")?;
     path.push(name)?;
     Ok(path)

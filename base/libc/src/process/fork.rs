@@ -23,12 +23,23 @@ struct List {
     len: usize,
 }
 
-static HANDLERS: Mutex<List> =
-    Mutex::new(List { entries: [Handlers { prepare: None, parent: None, child: None }; HANDLERS_MAX], len: 0 });
+static HANDLERS: Mutex<List> = Mutex::new(List {
+    entries: [Handlers {
+        prepare: None,
+        parent: None,
+        child: None,
+    }; HANDLERS_MAX],
+    len: 0,
+});
 
 /// The library's locks, in the order in which they are taken.
 fn locks() -> [&'static Lock; 4] {
-    [environment::lock(), fs::cwd_lock(), poll::lock(), memory::heap_lock()]
+    [
+        environment::lock(),
+        fs::cwd_lock(),
+        poll::lock(),
+        memory::heap_lock(),
+    ]
 }
 
 fn fork_process() -> Result<usize, Errno> {
@@ -41,7 +52,10 @@ fn fork_process() -> Result<usize, Errno> {
             handler();
         }
     };
-    entries[..len].iter().rev().for_each(|handlers| run(handlers.prepare));
+    entries[..len]
+        .iter()
+        .rev()
+        .for_each(|handlers| run(handlers.prepare));
     for lock in locks() {
         lock.lock();
     }
@@ -49,13 +63,21 @@ fn fork_process() -> Result<usize, Errno> {
     let result = unsafe { syscall!(FORK) };
     let in_child = result == Ok(0);
     for lock in locks().iter().rev() {
-        if in_child { lock.reset() } else { lock.unlock() }
+        if in_child {
+            lock.reset()
+        } else {
+            lock.unlock()
+        }
     }
     if in_child {
         thread::renew_tid();
     }
     for handlers in &entries[..len] {
-        run(if in_child { handlers.child } else { handlers.parent });
+        run(if in_child {
+            handlers.child
+        } else {
+            handlers.parent
+        });
     }
     result
 }

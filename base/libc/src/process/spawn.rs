@@ -15,7 +15,12 @@ type Exec = unsafe fn(&[u8], *const *const u8, *const *const u8) -> Errno;
 
 /// # Safety
 /// As for `posix_spawn`.
-unsafe fn spawn(path: &[u8], argv: *const *const u8, envp: *const *const u8, exec: Exec) -> Result<c_int, Errno> {
+unsafe fn spawn(
+    path: &[u8],
+    argv: *const *const u8,
+    envp: *const *const u8,
+    exec: Exec,
+) -> Result<c_int, Errno> {
     let (read_end, write_end) = crate::fs::make_pipe(O_CLOEXEC)?;
     let (read_end, write_end) = (Fd(read_end), Fd(write_end));
     match super::fork::fork() {
@@ -43,7 +48,11 @@ unsafe fn spawn(path: &[u8], argv: *const *const u8, envp: *const *const u8, exe
 /// # Safety
 /// As for `posix_spawn`.
 unsafe fn checked(
-    pid: *mut c_int, path: *const u8, extras: [*const c_void; 2], argv: *const *const u8, envp: *const *const u8,
+    pid: *mut c_int,
+    path: *const u8,
+    extras: [*const c_void; 2],
+    argv: *const *const u8,
+    envp: *const *const u8,
     exec: Exec,
 ) -> c_int {
     if extras.iter().any(|extra| !extra.is_null()) {

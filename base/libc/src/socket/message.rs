@@ -23,11 +23,18 @@ fn check(fd: c_int, flags: c_int, direction: usize) -> Result<(), Errno> {
     }
     // SAFETY: no pointers.
     let status = unsafe { syscall!(FCNTL, fd, F_GETFL, 0)? };
-    if status & O_NONBLOCK == 0 && !is_ready(fd, direction) { Err(e::EAGAIN) } else { Ok(()) }
+    if status & O_NONBLOCK == 0 && !is_ready(fd, direction) {
+        Err(e::EAGAIN)
+    } else {
+        Ok(())
+    }
 }
 
 /// Runs `send` with SIGPIPE held back, if that was asked for.
-fn without_sigpipe(flags: c_int, send: impl FnOnce() -> Result<usize, Errno>) -> Result<usize, Errno> {
+fn without_sigpipe(
+    flags: c_int,
+    send: impl FnOnce() -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
     if flags & MSG_NOSIGNAL == 0 {
         return send();
     }
@@ -65,7 +72,12 @@ fn receive(fd: c_int, buf: *mut u8, len: usize, flags: c_int) -> Result<usize, E
 /// # Safety
 /// Pointers as for `sendto`.
 unsafe fn send_to(
-    fd: c_int, buf: *const u8, len: usize, flags: c_int, address: *const SockaddrIn, address_len: u32,
+    fd: c_int,
+    buf: *const u8,
+    len: usize,
+    flags: c_int,
+    address: *const SockaddrIn,
+    address_len: u32,
 ) -> Result<usize, Errno> {
     check(fd, flags, EVENT_WRITE)?;
     // SAFETY: the caller's buffer and address.

@@ -29,8 +29,17 @@ const CALL_SHUTDOWN: u64 = 9;
 
 /// Kernel flags of C's type argument.
 fn open_flags(kind: c_int) -> usize {
-    let nonblock = if kind & SOCK_NONBLOCK != 0 { O_NONBLOCK } else { 0 };
-    nonblock | if kind & SOCK_CLOEXEC != 0 { O_CLOEXEC } else { 0 }
+    let nonblock = if kind & SOCK_NONBLOCK != 0 {
+        O_NONBLOCK
+    } else {
+        0
+    };
+    nonblock
+        | if kind & SOCK_CLOEXEC != 0 {
+            O_CLOEXEC
+        } else {
+            0
+        }
 }
 
 /// What a descriptor is as a socket.
@@ -57,7 +66,11 @@ pub(super) fn identify(fd: c_int) -> Result<Socket, Errno> {
         }
     }
     let stat = fs::fstat_raw(fd as usize)?;
-    if stat.mode & MODE_TYPE == MODE_SOCK { Ok(Socket::Local) } else { Err(e::ENOTSOCK) }
+    if stat.mode & MODE_TYPE == MODE_SOCK {
+        Ok(Socket::Local)
+    } else {
+        Err(e::ENOTSOCK)
+    }
 }
 
 fn open_socket(domain: c_int, kind: c_int) -> Result<usize, Errno> {
@@ -84,7 +97,10 @@ pub(super) unsafe fn read_address(address: *const SockaddrIn, len: u32) -> Resul
     if c_int::from(address.family) != AF_INET {
         return Err(e::EAFNOSUPPORT);
     }
-    Ok(Endpoint { address: address.addr, port: u16::from_be(address.port_be) })
+    Ok(Endpoint {
+        address: address.addr,
+        port: u16::from_be(address.port_be),
+    })
 }
 
 /// Gives an address to C, cut to the room there is.
@@ -96,12 +112,28 @@ pub(super) unsafe fn write_address(address: Option<Endpoint>, out: *mut u8, len:
         return;
     }
     let family = if address.is_some() { AF_INET } else { AF_UNIX } as u16;
-    let Endpoint { address: addr, port } = address.unwrap_or_default();
-    let value = SockaddrIn { family, port_be: port.to_be(), addr, zero: [0; 8] };
-    let full = if family == AF_INET as u16 { size_of::<SockaddrIn>() } else { size_of::<u16>() };
+    let Endpoint {
+        address: addr,
+        port,
+    } = address.unwrap_or_default();
+    let value = SockaddrIn {
+        family,
+        port_be: port.to_be(),
+        addr,
+        zero: [0; 8],
+    };
+    let full = if family == AF_INET as u16 {
+        size_of::<SockaddrIn>()
+    } else {
+        size_of::<u16>()
+    };
     // SAFETY: the caller's room.
     unsafe {
-        ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), out, full.min(*len as usize));
+        ptr::copy_nonoverlapping(
+            (&raw const value).cast::<u8>(),
+            out,
+            full.min(*len as usize),
+        );
         *len = full as u32;
     }
 }
@@ -138,7 +170,12 @@ fn connect_to(fd: c_int, remote: Endpoint) -> Result<usize, Errno> {
 
 /// # Safety
 /// `address` and `len` must be null or valid.
-unsafe fn accept_from(fd: c_int, address: *mut u8, len: *mut u32, flags: c_int) -> Result<usize, Errno> {
+unsafe fn accept_from(
+    fd: c_int,
+    address: *mut u8,
+    len: *mut u32,
+    flags: c_int,
+) -> Result<usize, Errno> {
     identify(fd)?;
     let new = dup_with(fd as usize, b"listen")?;
     // SAFETY: no pointers but the caller's.
@@ -175,7 +212,18 @@ fn shut_down(fd: c_int, how: c_int) -> Result<usize, Errno> {
     }
     let metadata = [CALL_SHUTDOWN, how as u64];
     // SAFETY: no payload; two words of metadata.
-    unsafe { syscall!(CALL, fd, 0, 0, call::WRITE, metadata.as_ptr(), metadata.len()) }.map(|_| 0)
+    unsafe {
+        syscall!(
+            CALL,
+            fd,
+            0,
+            0,
+            call::WRITE,
+            metadata.as_ptr(),
+            metadata.len()
+        )
+    }
+    .map(|_| 0)
 }
 
 c_api! {

@@ -21,7 +21,13 @@ const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const IPPROTO_TCP: c_int = 6;
 const IPPROTO_UDP: c_int = 17;
 const SERVICES: [(&[u8], u16); 8] = [
-    (b"http", 80), (b"https", 443), (b"ssh", 22), (b"domain", 53), (b"smtp", 25), (b"ftp", 21), (b"ntp", 123),
+    (b"http", 80),
+    (b"https", 443),
+    (b"ssh", 22),
+    (b"domain", 53),
+    (b"smtp", 25),
+    (b"ftp", 21),
+    (b"ntp", 123),
     (b"telnet", 23),
 ];
 
@@ -37,7 +43,11 @@ fn resolve(host: &[u8], flags: c_int) -> Result<[u8; 4], c_int> {
     if let Some(address) = find_host(&hosts[..len], host) {
         return Ok(address);
     }
-    if host == b"localhost" { Ok(LOOPBACK) } else { Err(EAI_AGAIN) }
+    if host == b"localhost" {
+        Ok(LOOPBACK)
+    } else {
+        Err(EAI_AGAIN)
+    }
 }
 
 fn port_of(service: &[u8]) -> Result<u16, c_int> {
@@ -47,7 +57,11 @@ fn port_of(service: &[u8]) -> Result<u16, c_int> {
     if let Some(port) = parse_decimal(service, 65_535) {
         return Ok(port as u16);
     }
-    SERVICES.iter().find(|known| known.0 == service).map(|known| known.1).ok_or(EAI_SERVICE)
+    SERVICES
+        .iter()
+        .find(|known| known.0 == service)
+        .map(|known| known.1)
+        .ok_or(EAI_SERVICE)
 }
 
 /// One answer with its address, in one block.
@@ -57,18 +71,32 @@ struct Answer {
     address: SockaddrIn,
 }
 
-fn answer(address: SockaddrIn, socktype: c_int, next: *mut Addrinfo) -> Result<*mut Addrinfo, c_int> {
+fn answer(
+    address: SockaddrIn,
+    socktype: c_int,
+    next: *mut Addrinfo,
+) -> Result<*mut Addrinfo, c_int> {
     let block = calloc(1, size_of::<Answer>()).cast::<Answer>();
     if block.is_null() {
         return Err(EAI_MEMORY);
     }
-    let protocol = if socktype == SOCK_DGRAM { IPPROTO_UDP } else { IPPROTO_TCP };
+    let protocol = if socktype == SOCK_DGRAM {
+        IPPROTO_UDP
+    } else {
+        IPPROTO_TCP
+    };
     // SAFETY: fresh memory of the right size.
     unsafe {
         (*block).address = address;
         (*block).info = Addrinfo {
-            flags: 0, family: AF_INET, socktype, protocol, addrlen: size_of::<SockaddrIn>(),
-            canonname: ptr::null_mut(), addr: &raw mut (*block).address, next,
+            flags: 0,
+            family: AF_INET,
+            socktype,
+            protocol,
+            addrlen: size_of::<SockaddrIn>(),
+            canonname: ptr::null_mut(),
+            addr: &raw mut (*block).address,
+            next,
         };
     }
     Ok(block.cast())
@@ -77,12 +105,16 @@ fn answer(address: SockaddrIn, socktype: c_int, next: *mut Addrinfo) -> Result<*
 /// # Safety
 /// Pointers as for `getaddrinfo`.
 unsafe fn look_up(
-    host: *const u8, service: *const u8, hints: *const Addrinfo, out: *mut *mut Addrinfo,
+    host: *const u8,
+    service: *const u8,
+    hints: *const Addrinfo,
+    out: *mut *mut Addrinfo,
 ) -> Result<(), c_int> {
     // SAFETY: the caller's strings and structs.
     unsafe {
-        let (flags, family, socktype) =
-            hints.as_ref().map_or((0, 0, 0), |hints| (hints.flags, hints.family, hints.socktype));
+        let (flags, family, socktype) = hints.as_ref().map_or((0, 0, 0), |hints| {
+            (hints.flags, hints.family, hints.socktype)
+        });
         if family != 0 && family != AF_INET {
             return Err(EAI_FAMILY);
         }
@@ -92,9 +124,18 @@ unsafe fn look_up(
             (true, false) => LOOPBACK,
         };
         let port = port_of(bytes_or_empty(service))?;
-        let address = SockaddrIn { family: AF_INET as u16, port_be: port.to_be(), addr: address, zero: [0; 8] };
+        let address = SockaddrIn {
+            family: AF_INET as u16,
+            port_be: port.to_be(),
+            addr: address,
+            zero: [0; 8],
+        };
         *out = match socktype {
-            0 => answer(address, SOCK_STREAM, answer(address, SOCK_DGRAM, ptr::null_mut())?)?,
+            0 => answer(
+                address,
+                SOCK_STREAM,
+                answer(address, SOCK_DGRAM, ptr::null_mut())?,
+            )?,
             _ => answer(address, socktype, ptr::null_mut())?,
         };
     }

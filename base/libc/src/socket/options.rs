@@ -22,12 +22,22 @@ const CALL_SET: u64 = 2;
 const CALL_GET: u64 = 3;
 
 fn timeout_name(option: c_int) -> &'static [u8] {
-    if option == SO_RCVTIMEO { b"read_timeout" } else { b"write_timeout" }
+    if option == SO_RCVTIMEO {
+        b"read_timeout"
+    } else {
+        b"write_timeout"
+    }
 }
 
 /// # Safety
 /// `value` must be valid for `len` bytes.
-unsafe fn set(fd: c_int, level: c_int, option: c_int, value: *const u8, len: usize) -> Result<usize, Errno> {
+unsafe fn set(
+    fd: c_int,
+    level: c_int,
+    option: c_int,
+    value: *const u8,
+    len: usize,
+) -> Result<usize, Errno> {
     identify(fd)?;
     if level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) {
         if len < size_of::<Timeval>() {
@@ -35,17 +45,33 @@ unsafe fn set(fd: c_int, level: c_int, option: c_int, value: *const u8, len: usi
         }
         // SAFETY: the caller's struct.
         let time = unsafe { value.cast::<Timeval>().read_unaligned() };
-        let time = TimeSpec { sec: time.sec, nsec: time.usec * 1000 };
+        let time = TimeSpec {
+            sec: time.sec,
+            nsec: time.usec * 1000,
+        };
         let handle = dup_with(fd as usize, timeout_name(option)).map_err(|_| e::ENOPROTOOPT)?;
         // SAFETY: one struct.
-        return unsafe { syscall!(WRITE, handle.0, &raw const time, size_of::<TimeSpec>()) }.map(|_| 0);
+        return unsafe { syscall!(WRITE, handle.0, &raw const time, size_of::<TimeSpec>()) }
+            .map(|_| 0);
     }
     let metadata = [CALL_SET, option as u64, level as u64];
     // SAFETY: the caller's value; three words of metadata.
-    let result = unsafe { syscall!(CALL, fd, value, len, call::WRITE, metadata.as_ptr(), metadata.len()) };
+    let result = unsafe {
+        syscall!(
+            CALL,
+            fd,
+            value,
+            len,
+            call::WRITE,
+            metadata.as_ptr(),
+            metadata.len()
+        )
+    };
     match result {
         Ok(_) => Ok(0),
-        Err(_) if level == SOL_SOCKET && (option == SO_REUSEADDR || option == SO_BROADCAST) => Ok(0),
+        Err(_) if level == SOL_SOCKET && (option == SO_REUSEADDR || option == SO_BROADCAST) => {
+            Ok(0)
+        }
         Err(e::EOPNOTSUPP | e::ENOSYS) => Err(e::ENOPROTOOPT),
         Err(errno) => Err(errno),
     }
@@ -53,7 +79,13 @@ unsafe fn set(fd: c_int, level: c_int, option: c_int, value: *const u8, len: usi
 
 /// # Safety
 /// `value` and `len` must be valid.
-unsafe fn get(fd: c_int, level: c_int, option: c_int, value: *mut u8, len: *mut u32) -> Result<usize, Errno> {
+unsafe fn get(
+    fd: c_int,
+    level: c_int,
+    option: c_int,
+    value: *mut u8,
+    len: *mut u32,
+) -> Result<usize, Errno> {
     let socket = identify(fd)?;
     let known = match (level, option, socket) {
         (SOL_SOCKET, SO_TYPE, Socket::Udp(..)) => Some(SOCK_DGRAM),
@@ -68,7 +100,15 @@ unsafe fn get(fd: c_int, level: c_int, option: c_int, value: *mut u8, len: *mut 
         if let Some(known) = known {
             return give(known, value, len);
         }
-        match syscall!(CALL, fd, value, *len, call::READ, metadata.as_ptr(), metadata.len()) {
+        match syscall!(
+            CALL,
+            fd,
+            value,
+            *len,
+            call::READ,
+            metadata.as_ptr(),
+            metadata.len()
+        ) {
             Ok(used) => {
                 *len = used as u32;
                 Ok(0)

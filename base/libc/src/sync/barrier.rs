@@ -5,8 +5,8 @@
 //! the holder.
 
 use super::{FOREVER, Lock, wait, wake};
-use crate::types::*;
 use crate::e;
+use crate::types::*;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 /// What one of the threads gets from `pthread_barrier_wait`.

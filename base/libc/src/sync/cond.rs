@@ -30,7 +30,11 @@ const _: () = assert!(size_of::<PthreadCond>() == 8 && size_of::<CondAttr>() == 
 impl PthreadCond {
     fn clock(&self) -> c_int {
         let monotonic = self.waiters.load(SeqCst) & MONOTONIC_BIT != 0;
-        (if monotonic { CLOCK_MONOTONIC } else { CLOCK_REALTIME }) as c_int
+        (if monotonic {
+            CLOCK_MONOTONIC
+        } else {
+            CLOCK_REALTIME
+        }) as c_int
     }
 
     fn wait_until(&self, mutex: &PthreadMutex, deadline: u64) -> Result<(), Errno> {
@@ -47,7 +51,11 @@ impl PthreadCond {
         self.waiters.fetch_sub(1, SeqCst);
         mutex.reacquire(depth);
         // Woken by chance (a changed counter, a signal handler) is allowed; only the time-out is told.
-        if result == Err(e::ETIMEDOUT) { Err(e::ETIMEDOUT) } else { Ok(()) }
+        if result == Err(e::ETIMEDOUT) {
+            Err(e::ETIMEDOUT)
+        } else {
+            Ok(())
+        }
     }
 
     fn notify(&self, count: usize) {

@@ -44,7 +44,9 @@ impl Lock {
     }
 
     pub(crate) fn try_lock(&self) -> bool {
-        self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+        self.0
+            .compare_exchange(FREE, HELD, Acquire, Relaxed)
+            .is_ok()
     }
 
     pub(crate) fn lock(&self) {
@@ -55,7 +57,11 @@ impl Lock {
 
     /// `ETIMEDOUT` when the deadline passes first.
     pub(crate) fn lock_until(&self, deadline: u64) -> Result<(), Errno> {
-        if self.try_lock() { Ok(()) } else { self.lock_slow(deadline) }
+        if self.try_lock() {
+            Ok(())
+        } else {
+            self.lock_slow(deadline)
+        }
     }
 
     /// Takes the lock and leaves it marked as contended: for a thread that slept elsewhere on this lock's behalf.
@@ -100,7 +106,10 @@ unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex { lock: Lock::new(), value: UnsafeCell::new(value) }
+        Mutex {
+            lock: Lock::new(),
+            value: UnsafeCell::new(value),
+        }
     }
 
     pub(crate) fn lock(&self) -> Guard<'_, T> {

@@ -32,7 +32,12 @@ impl Rwlock {
     fn lock_until(&self, change: impl Fn(u32) -> Option<u32>, deadline: u64) -> Result<(), Errno> {
         while let Err(state) = self.try_change(&change) {
             let marked = state | SLEEPERS;
-            if state != marked && self.0.compare_exchange(state, marked, Relaxed, Relaxed).is_err() {
+            if state != marked
+                && self
+                    .0
+                    .compare_exchange(state, marked, Relaxed, Relaxed)
+                    .is_err()
+            {
                 continue;
             }
             if wait(&self.0, marked, deadline) == Err(e::ETIMEDOUT) {
@@ -43,11 +48,13 @@ impl Rwlock {
     }
 
     fn unlock(&self) {
-        let before = self.0.fetch_update(Release, Relaxed, |state| match state & !SLEEPERS {
-            WRITER | 1 => Some(0),
-            0 => None,
-            _ => Some(state - 1),
-        });
+        let before = self
+            .0
+            .fetch_update(Release, Relaxed, |state| match state & !SLEEPERS {
+                WRITER | 1 => Some(0),
+                0 => None,
+                _ => Some(state - 1),
+            });
         if let Ok(before) = before
             && before & SLEEPERS != 0
             && matches!(before & !SLEEPERS, WRITER | 1)
@@ -58,7 +65,11 @@ impl Rwlock {
 }
 
 fn outcome(result: Result<(), u32>) -> c_int {
-    if result.is_ok() { 0 } else { c_int::from(e::EBUSY.0) }
+    if result.is_ok() {
+        0
+    } else {
+        c_int::from(e::EBUSY.0)
+    }
 }
 
 c_api! {

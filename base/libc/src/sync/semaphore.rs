@@ -19,7 +19,9 @@ const _: () = assert!(size_of::<Semaphore>() == 8);
 
 impl Semaphore {
     fn try_take(&self) -> bool {
-        self.count.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1)).is_ok()
+        self.count
+            .fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1))
+            .is_ok()
     }
 
     fn take_until(&self, deadline: u64) -> Result<(), Errno> {

@@ -1,8 +1,8 @@
 //! `pthread_attr_*`: <https://pubs.opengroup.org/onlinepubs/9799919799/functions/pthread_attr_init.html>. 32 bytes.
 
 use super::{Tcb, create};
-use crate::types::*;
 use crate::e;
+use crate::types::*;
 use core::sync::atomic::Ordering::Relaxed;
 use valence_abi::PAGE_SIZE;
 
@@ -24,7 +24,13 @@ const _: () = assert!(size_of::<Attr>() == 32 && align_of::<Attr>() == 8);
 
 impl Attr {
     pub(super) const fn new() -> Attr {
-        Attr { stack: 0, stack_len: STACK_DEFAULT, guard_len: PAGE_SIZE, detached: 0, unused: 0 }
+        Attr {
+            stack: 0,
+            stack_len: STACK_DEFAULT,
+            guard_len: PAGE_SIZE,
+            detached: 0,
+            unused: 0,
+        }
     }
     /// Bytes of stack to map: none when the program brings its own.
     pub(super) fn stack_len(&self) -> usize {

@@ -43,7 +43,10 @@ pub(crate) fn exit_current(value: *mut c_void) -> ! {
     key::run_key_destructors();
     this.value.set(value);
     let (base, len) = this.mapping.get();
-    let joinable = this.state.compare_exchange(state::JOINABLE, state::ENDING, AcqRel, Acquire).is_ok();
+    let joinable = this
+        .state
+        .compare_exchange(state::JOINABLE, state::ENDING, AcqRel, Acquire)
+        .is_ok();
     // SAFETY: a joinable thread's memory is kept until the join; a detached one's is used by nobody else any more.
     unsafe {
         let _ = if joinable {
@@ -61,7 +64,15 @@ fn create(attr: &Attr, start: Start, argument: *mut c_void) -> Result<*mut Tcb, 
     let len = (guard + stack_len + tls::footprint()).next_multiple_of(PAGE_SIZE);
     // SAFETY: a fresh mapping that only the new thread uses; it is unmapped again when the thread cannot be made.
     unsafe {
-        let base = syscall!(MMAP, 0, len, PROT_READ | PROT_WRITE | MAP_PRIVATE, usize::MAX, 0).map_err(|_| e::EAGAIN)?;
+        let base = syscall!(
+            MMAP,
+            0,
+            len,
+            PROT_READ | PROT_WRITE | MAP_PRIVATE,
+            usize::MAX,
+            0
+        )
+        .map_err(|_| e::EAGAIN)?;
         if guard > 0 {
             syscall!(MPROTECT, base, guard, 0)?;
         }
@@ -74,15 +85,30 @@ fn create(attr: &Attr, start: Start, argument: *mut c_void) -> Result<*mut Tcb, 
         (*tcb).stack.set(stack);
         (*tcb).start.set(Some(start));
         (*tcb).value.set(argument);
-        (*tcb).state.store(if attr.is_detached() { state::DETACHED } else { state::JOINABLE }, Relaxed);
+        (*tcb).state.store(
+            if attr.is_detached() {
+                state::DETACHED
+            } else {
+                state::JOINABLE
+            },
+            Relaxed,
+        );
         // A number that cannot be 0 until the kernel clears it: join may look before the thread has stored its own.
         (*tcb).tid.store(u32::MAX, Relaxed);
         let entry: extern "C" fn(usize) -> ! = thread_main;
-        match syscall!(THREAD_CREATE, entry as usize, (top & !15) - CALL_SKEW, tcb, 0) {
+        match syscall!(
+            THREAD_CREATE,
+            entry as usize,
+            (top & !15) - CALL_SKEW,
+            tcb,
+            0
+        ) {
             Ok(tid) => {
                 // A detached thread may have ended by now and its memory be gone.
                 if !attr.is_detached() {
-                    let _ = (*tcb).tid.compare_exchange(u32::MAX, tid as u32, Relaxed, Relaxed);
+                    let _ = (*tcb)
+                        .tid
+                        .compare_exchange(u32::MAX, tid as u32, Relaxed, Relaxed);
                 }
                 Ok(tcb)
             }

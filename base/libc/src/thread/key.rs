@@ -2,9 +2,9 @@
 //! <https://pubs.opengroup.org/onlinepubs/9799919799/functions/pthread_key_create.html>.
 
 use super::{KEYS_MAX, current};
-use crate::types::*;
 use crate::e;
 use crate::memory::{free, malloc};
+use crate::types::*;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 
@@ -24,13 +24,22 @@ struct Key {
     destructor: AtomicUsize,
 }
 
-static KEYS: [Key; KEYS_MAX] =
-    [const { Key { state: AtomicUsize::new(0), destructor: AtomicUsize::new(0) } }; KEYS_MAX];
+static KEYS: [Key; KEYS_MAX] = [const {
+    Key {
+        state: AtomicUsize::new(0),
+        destructor: AtomicUsize::new(0),
+    }
+}; KEYS_MAX];
 
 fn create(destructor: usize) -> Option<usize> {
     for (number, key) in KEYS.iter().enumerate() {
         let state = key.state.load(Acquire);
-        if state & 1 == 0 && key.state.compare_exchange(state, (state + 2) | 1, AcqRel, Relaxed).is_ok() {
+        if state & 1 == 0
+            && key
+                .state
+                .compare_exchange(state, (state + 2) | 1, AcqRel, Relaxed)
+                .is_ok()
+        {
             key.destructor.store(destructor, Release);
             return Some(number);
         }
@@ -46,12 +55,20 @@ pub(super) fn run_key_destructors() {
         for (key, slot) in KEYS.iter().zip(&this.keys) {
             let Slot { generation, value } = slot.get();
             let destructor = key.destructor.load(Acquire);
-            if value.is_null() || generation != key.state.load(Acquire) || generation & 1 == 0 || destructor == 0 {
+            if value.is_null()
+                || generation != key.state.load(Acquire)
+                || generation & 1 == 0
+                || destructor == 0
+            {
                 continue;
             }
-            slot.set(Slot { generation, value: ptr::null_mut() });
+            slot.set(Slot {
+                generation,
+                value: ptr::null_mut(),
+            });
             // SAFETY: the address was a function of this type when the key was made.
-            let destructor: extern "C" fn(*mut c_void) = unsafe { core::mem::transmute(destructor) };
+            let destructor: extern "C" fn(*mut c_void) =
+                unsafe { core::mem::transmute(destructor) };
             destructor(value);
             ran = true;
         }

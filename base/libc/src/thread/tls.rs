@@ -35,7 +35,11 @@ pub(super) unsafe fn place(end: usize) -> (*mut Tcb, usize) {
     let block = tcb as usize - BLOCK_LEN.load(Relaxed);
     // SAFETY: the caller's memory covers block and control block; the image is the program's own segment.
     unsafe {
-        ptr::copy_nonoverlapping(IMAGE.load(Relaxed) as *const u8, block as *mut u8, IMAGE_LEN.load(Relaxed));
+        ptr::copy_nonoverlapping(
+            IMAGE.load(Relaxed) as *const u8,
+            block as *mut u8,
+            IMAGE_LEN.load(Relaxed),
+        );
         (*tcb).this = tcb;
         (*tcb).canary = CANARY.load(Relaxed);
     }
@@ -56,8 +60,17 @@ pub(crate) unsafe fn install_main(image: &[u8], memory_len: usize, align: usize,
     let len = round_up(footprint(), PAGE_SIZE);
     // SAFETY: a new anonymous mapping, zeroed, of which `place` uses the end.
     unsafe {
-        let mapped = syscall!(MMAP, 0, len, PROT_READ | PROT_WRITE | MAP_PRIVATE, usize::MAX, 0);
-        let Ok(base) = mapped else { crate::process::exit_now(crate::process::EXIT_NO_START) };
+        let mapped = syscall!(
+            MMAP,
+            0,
+            len,
+            PROT_READ | PROT_WRITE | MAP_PRIVATE,
+            usize::MAX,
+            0
+        );
+        let Ok(base) = mapped else {
+            crate::process::exit_now(crate::process::EXIT_NO_START)
+        };
         let (tcb, _) = place(base + len);
         if syscall!(SET_FS_BASE, tcb).is_err() {
             crate::process::exit_now(crate::process::EXIT_NO_START);

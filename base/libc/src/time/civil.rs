@@ -15,7 +15,17 @@ static mut ZONE_NAME: [u8; NAME_LEN] = *b"UTC\0\0\0\0\0\0\0\0\0\0\0\0\0";
 static ZONE_LOCK: Mutex<()> = Mutex::new(());
 static UTC_NAME: &[u8; 4] = b"UTC\0";
 static mut TM: Tm = Tm {
-    sec: 0, min: 0, hour: 0, mday: 0, mon: 0, year: 0, wday: 0, yday: 0, isdst: 0, gmtoff: 0, zone: ptr::null(),
+    sec: 0,
+    min: 0,
+    hour: 0,
+    mday: 0,
+    mon: 0,
+    year: 0,
+    wday: 0,
+    yday: 0,
+    isdst: 0,
+    gmtoff: 0,
+    zone: ptr::null(),
 };
 
 #[unsafe(no_mangle)]
@@ -26,7 +36,9 @@ static mut timezone: c_long = 0;
 static mut daylight: c_int = 0;
 
 fn zone() -> Zone<'static> {
-    environment::get(b"TZ").map_or(calendar::UTC, |text| calendar::parse_zone(text.strip_prefix(b":").unwrap_or(text)))
+    environment::get(b"TZ").map_or(calendar::UTC, |text| {
+        calendar::parse_zone(text.strip_prefix(b":").unwrap_or(text))
+    })
 }
 
 fn zone_name(zone: &Zone<'_>) -> *const c_char {
@@ -45,19 +57,62 @@ fn zone_name(zone: &Zone<'_>) -> *const c_char {
 }
 
 fn to_tm(civil: &Civil, zone: &Zone<'_>) -> Tm {
-    let Civil { sec, min, hour, mday, mon, year, wday, yday } = *civil;
-    Tm { sec, min, hour, mday, mon, year, wday, yday, isdst: 0, gmtoff: zone.offset, zone: zone_name(zone) }
+    let Civil {
+        sec,
+        min,
+        hour,
+        mday,
+        mon,
+        year,
+        wday,
+        yday,
+    } = *civil;
+    Tm {
+        sec,
+        min,
+        hour,
+        mday,
+        mon,
+        year,
+        wday,
+        yday,
+        isdst: 0,
+        gmtoff: zone.offset,
+        zone: zone_name(zone),
+    }
 }
 
 pub(super) fn from_tm(tm: &Tm) -> Civil {
-    let Tm { sec, min, hour, mday, mon, year, wday, yday, .. } = *tm;
-    Civil { sec, min, hour, mday, mon, year, wday, yday }
+    let Tm {
+        sec,
+        min,
+        hour,
+        mday,
+        mon,
+        year,
+        wday,
+        yday,
+        ..
+    } = *tm;
+    Civil {
+        sec,
+        min,
+        hour,
+        mday,
+        mon,
+        year,
+        wday,
+        yday,
+    }
 }
 
 /// # Safety
 /// `out` must be valid.
 unsafe fn break_down(seconds: i64, zone: &Zone<'_>, out: *mut Tm) -> *mut Tm {
-    match seconds.checked_add(zone.offset).and_then(calendar::from_seconds) {
+    match seconds
+        .checked_add(zone.offset)
+        .and_then(calendar::from_seconds)
+    {
         Some(civil) => {
             // SAFETY: the caller's struct.
             unsafe { out.write(to_tm(&civil, zone)) };
@@ -76,7 +131,11 @@ unsafe fn put_together(tm: *mut Tm, zone: &Zone<'_>) -> i64 {
     // SAFETY: the caller's struct.
     unsafe {
         let seconds = calendar::to_seconds(&from_tm(&*tm)) - zone.offset;
-        if break_down(seconds, zone, tm).is_null() { -1 } else { seconds }
+        if break_down(seconds, zone, tm).is_null() {
+            -1
+        } else {
+            seconds
+        }
     }
 }
 

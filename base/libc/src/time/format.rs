@@ -7,9 +7,27 @@ use crate::types::*;
 use core::fmt::Write;
 use core::slice;
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -21,7 +39,10 @@ struct Out<'a> {
 
 impl Write for Out<'_> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let room = self.buf.get_mut(self.len..self.len + text.len()).ok_or(core::fmt::Error)?;
+        let room = self
+            .buf
+            .get_mut(self.len..self.len + text.len())
+            .ok_or(core::fmt::Error)?;
         room.copy_from_slice(text.as_bytes());
         self.len += text.len();
         Ok(())
@@ -29,7 +50,11 @@ impl Write for Out<'_> {
 }
 
 fn name<'a>(names: &[&'a str], index: i32) -> &'a str {
-    usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or("?")
+    usize::try_from(index)
+        .ok()
+        .and_then(|index| names.get(index))
+        .copied()
+        .unwrap_or("?")
 }
 
 /// ISO 8601 year and week.

@@ -75,7 +75,10 @@ pub(crate) fn sleep_until(deadline: u64) -> Result<usize, Errno> {
 }
 
 fn split(nanos: i64) -> Timespec {
-    Timespec { sec: nanos / NANOS, nsec: nanos % NANOS }
+    Timespec {
+        sec: nanos / NANOS,
+        nsec: nanos % NANOS,
+    }
 }
 
 /// Sleeps for a while; on EINTR tells what is left.
@@ -89,7 +92,9 @@ unsafe fn sleep_for(wanted: &Timespec, left: *mut Timespec) -> Result<usize, Err
     let deadline = after(nanos(wanted.sec, wanted.nsec)?)?;
     let result = sleep_until(deadline);
     if result == Err(e::EINTR) && !left.is_null() {
-        let rest = (deadline as i64).saturating_sub(clock_nanos(CLOCK_MONOTONIC)?).max(0);
+        let rest = (deadline as i64)
+            .saturating_sub(clock_nanos(CLOCK_MONOTONIC)?)
+            .max(0);
         // SAFETY: the caller's struct.
         unsafe { left.write(split(rest)) };
     }
@@ -101,7 +106,10 @@ fn micros_to_nanos(time: Timeval) -> Result<i64, Errno> {
 }
 
 fn nanos_to_micros(nanos: i64) -> Timeval {
-    Timeval { sec: nanos / NANOS, usec: ((nanos % NANOS) / 1000) as i32 }
+    Timeval {
+        sec: nanos / NANOS,
+        usec: ((nanos % NANOS) / 1000) as i32,
+    }
 }
 
 /// Sets the process's alarm and returns what was left of the old one, with its interval (nanoseconds).
@@ -211,4 +219,3 @@ c_api! {
         c_int::from(e::ENOSYS.0)
     }
 }
-

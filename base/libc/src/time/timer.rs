@@ -37,19 +37,33 @@ pub(crate) struct Itimerspec {
 }
 
 fn check(timer: usize) -> Result<(), Errno> {
-    if timer == TIMER && IN_USE.load(Acquire) { Ok(()) } else { Err(e::EINVAL) }
+    if timer == TIMER && IN_USE.load(Acquire) {
+        Ok(())
+    } else {
+        Err(e::EINVAL)
+    }
 }
 
 fn current() -> Result<Itimerspec, Errno> {
     let (next, interval) = (NEXT.load(Acquire), INTERVAL.load(Acquire));
     if next == 0 {
-        return Ok(Itimerspec { interval: split(0), value: split(0) });
+        return Ok(Itimerspec {
+            interval: split(0),
+            value: split(0),
+        });
     }
     let mut left = next - clock_nanos(CLOCK_MONOTONIC)?;
     if left <= 0 {
-        left = if interval > 0 { interval - (-left % interval) } else { 0 };
+        left = if interval > 0 {
+            interval - (-left % interval)
+        } else {
+            0
+        };
     }
-    Ok(Itimerspec { interval: split(interval), value: split(left) })
+    Ok(Itimerspec {
+        interval: split(interval),
+        value: split(left),
+    })
 }
 
 fn set(new: &Itimerspec, absolute: bool) -> Result<(), Errno> {
