@@ -74,3 +74,5 @@ pub const ENTROPY_MAX: usize = 256;
 pub const PORT_BYTES: usize = 16_384;
 /// Largest number of CPUs.
 pub const CPUS_MAX: usize = 64;
+/// Unmapped frames that wait for other CPUs to drop their translations.
+pub const LIMBO_MAX: usize = 4096;

@@ -4,6 +4,7 @@ use valence_abi::PAGE_SIZE;
 use valence_abi::errno::{EFAULT, ENOMEM, Errno};
 
 use crate::kernel::{Kernel, SpaceId};
+use crate::limits::LIMBO_MAX;
 use crate::machine::{Frame, Machine, Page};
 use crate::mem::space::{Kind, Region, Space};
 
@@ -119,8 +120,7 @@ impl<M: Machine> Kernel<M> {
             self.frames.release(copy);
             return Err(errno);
         }
-        self.frames.release(frame);
-        self.mark_stale(id);
+        self.release_mapped(id, frame);
         Ok(copy)
     }
 
@@ -134,6 +134,23 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// Releases a frame that was mapped in this space until now. While another CPU has the space loaded, and so may still
+    /// use the old translation, the frame stays in limbo until the flush.
+    pub(crate) fn release_mapped(&mut self, id: SpaceId, frame: Frame) {
+        self.mark_stale(id);
+        let elsewhere = self
+            .spaces
+            .get(id)
+            .is_some_and(|space| space.active & !(1 << self.cpu) != 0);
+        if !elsewhere {
+            return self.frames.release(frame);
+        }
+        self.limbo.push(frame);
+        if self.limbo.len() >= LIMBO_MAX {
+            self.flush_stale();
+        }
+    }
+
     /// Flushes what `mark_stale` collected, where any CPU, this one included, has the space loaded.
     pub(crate) fn flush_stale(&mut self) {
         while let Some(id) = self.stale.pop() {
@@ -143,6 +160,9 @@ impl<M: Machine> Kernel<M> {
                     self.machine.flush(space.root);
                 }
             }
+        }
+        for frame in self.limbo.drain(..) {
+            self.frames.release(frame);
         }
     }
 

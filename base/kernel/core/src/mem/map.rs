@@ -219,23 +219,22 @@ impl<M: Machine> Kernel<M> {
             return;
         };
         space.regions.remove(&start);
-        let end = Page(start + region.pages);
-        let (mut at, mut any) = (Page(start), false);
-        while let Some(page) = self.machine.next_mapped(space.root, at, end) {
-            if let Some((frame, _)) = self.machine.unmap(space.root, page) {
-                self.frames.release(frame);
-                space.resident = space.resident.saturating_sub(1);
-                any = true;
+        let (root, end) = (space.root, Page(start + region.pages));
+        let mut parked = space.parked.split_off(&start);
+        space.parked.append(&mut parked.split_off(&end.0));
+        let (mut at, mut count) = (Page(start), parked.len());
+        while let Some(page) = self.machine.next_mapped(root, at, end) {
+            if let Some((frame, _)) = self.machine.unmap(root, page) {
+                self.release_mapped(id, frame);
+                count += 1;
             }
             at = Page(page.0 + 1);
         }
-        let mut parked = space.parked.split_off(&start);
-        space.parked.append(&mut parked.split_off(&end.0));
         for frame in parked.into_values() {
             self.frames.release(frame);
         }
-        if any {
-            self.mark_stale(id);
+        if let Some(space) = self.spaces.get_mut(id) {
+            space.resident = space.resident.saturating_sub(count);
         }
         if let Some(mapping) = region.mapping {
             self.mapping_release(mapping);
