@@ -40,6 +40,11 @@ impl<H> Opened<H> {
             positioned: false,
         }
     }
+
+    /// The same with another state.
+    pub fn map<T>(self, change: impl FnOnce(H) -> T) -> Opened<T> {
+        Opened { handle: change(self.handle), positioned: self.positioned }
+    }
 }
 
 /// A scheme.

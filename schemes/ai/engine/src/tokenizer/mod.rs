@@ -249,6 +249,14 @@ impl Tokenizer {
             .map(|(_, id)| *id)
     }
 
+    /// The names of all special tokens that are text.
+    pub fn special_names(&self) -> Vec<String> {
+        self.special
+            .iter()
+            .filter_map(|(name, _)| String::from_utf8(name.clone()).ok())
+            .collect()
+    }
+
     /// The text of some tokens; what is not UTF-8 becomes U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         let bytes: Vec<u8> = tokens
