@@ -71,6 +71,9 @@ pub const CALL: usize = 0x116;
 pub const EVENT_WAIT: usize = 0x117;
 /// (flags) with flags O_CLOEXEC | O_NONBLOCK, (*[usize; 2]): a connected two-way pair.
 pub const SOCKETPAIR: usize = 0x118;
+/// (flags: O_CLOEXEC | O_NONBLOCK) -> fd: a new event queue, as opening scheme `event` gives. Needs no name in the namespace: to wait for
+/// one's own descriptors is no authority.
+pub const EVENT_QUEUE: usize = 0x119;
 
 // ---- memory ---------------------------------------------------------------------------------------------------
 

@@ -347,7 +347,7 @@ c_api! {
 
     fn redox_event_queue_create_v1(flags: u32) -> usize {
         let flags = flags as usize & (O_CLOEXEC | O_NONBLOCK);
-        encode(fs::open_kernel(b"event", O_RDWR | O_CLOEXEC | flags))
+        encode(crate::poll::new_queue(O_CLOEXEC | flags).map(Fd::into_raw))
     }
     fn redox_event_queue_destroy_v1(queue: usize) -> usize {
         encode(syscall!(CLOSE, queue))
