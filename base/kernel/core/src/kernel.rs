@@ -173,6 +173,8 @@ pub struct Kernel<M: Machine> {
     pub(crate) next_scheme: u64,
     pub(crate) seed: u64,
     pub(crate) resched: bool,
+    /// How often things happened.
+    pub counters: crate::task::sched::Counters,
     /// The CPU that is in the kernel.
     pub cpu: CpuId,
     /// Scheduling state of the CPUs.
@@ -212,6 +214,7 @@ impl<M: Machine> Kernel<M> {
             next_scheme: 16,
             seed: machine.now_ns() ^ machine.boot_time_ns(),
             resched: false,
+            counters: crate::task::sched::Counters::default(),
             cpu: 0,
             cpus: alloc::vec![Cpu::default(); cpus],
             machine,

@@ -30,6 +30,7 @@ impl<M: Machine> Kernel<M> {
             return;
         };
         let r = &thread.registers;
+        self.counters.calls += 1;
         let number = r.rax as usize;
         let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9].map(|word| word as usize);
         let outcome = self.dispatch(&who, number, args);
@@ -377,6 +378,7 @@ impl<M: Machine> Kernel<M> {
 
     /// A page fault in user mode.
     pub(crate) fn page_fault(&mut self, addr: u64, write: bool, execute: bool) {
+        self.counters.faults += 1;
         let Some(who) = self.caller() else { return };
         let access = match (write, execute) {
             (true, _) => Access::Write,

@@ -137,9 +137,12 @@ fn text_of<M: Machine>(kernel: &mut Kernel<M>, process: ProcessId, name: &str) -
             let boot = kernel.machine.boot_time_ns() / 1_000_000_000;
             let uptime = kernel.machine.now_ns() / 1_000_000;
             let (processes, threads) = (kernel.processes.len(), kernel.threads.len());
+            let c = kernel.counters;
             let _ = writeln!(
                 text,
-                "boot-time {boot}\nuptime-ms {uptime}\nprocesses {processes}\nthreads {threads}"
+                "boot-time {boot}\nuptime-ms {uptime}\nprocesses {processes}\nthreads {threads}\n\
+                 calls {}\nswitches {}\nspaces-loaded {}\nkicks {}\nhand-overs-expired {}\nfaults {}",
+                c.calls, c.switches, c.loads, c.kicks, c.expired, c.faults
             );
         }
         _ => {

@@ -129,6 +129,7 @@ impl<M: Machine> Kernel<M> {
             space.active |= 1 << cpu;
             space.root
         });
+        self.counters.loads += 1;
         self.machine.activate(root);
         self.cpus[cpu].space = id;
         let Some(old_id) = old else { return };

@@ -43,6 +43,23 @@ pub struct Cpu {
     pub scratch: Registers,
 }
 
+/// How often things happened, for `/scheme/sys/stat`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// System calls.
+    pub calls: u64,
+    /// Threads put on a CPU.
+    pub switches: u64,
+    /// Address spaces loaded.
+    pub loads: u64,
+    /// Other CPUs asked to schedule.
+    pub kicks: u64,
+    /// Hand-over slots given to the queue.
+    pub expired: u64,
+    /// Page faults.
+    pub faults: u64,
+}
+
 impl<M: Machine> Kernel<M> {
     /// Makes a thread ready that somebody may soon wait for: it goes to this CPU's slot.
     pub(crate) fn make_ready(&mut self, id: ThreadId) {
@@ -87,6 +104,7 @@ impl<M: Machine> Kernel<M> {
         let idle = (0..self.cpus.len()).find(|cpu| *cpu != here && self.cpus[*cpu].idle);
         if let Some(cpu) = idle {
             self.cpus[cpu].idle = false;
+            self.counters.kicks += 1;
             self.machine.kick(cpu);
         }
     }
@@ -193,6 +211,7 @@ impl<M: Machine> Kernel<M> {
 
     fn load_thread(&mut self, id: ThreadId, now: u64) {
         let cpu = self.cpu;
+        self.counters.switches += 1;
         self.cpus[cpu].current = Some(id);
         self.cpus[cpu].since = now;
         self.cpus[cpu].idle = false;
@@ -315,6 +334,7 @@ impl<M: Machine> Kernel<M> {
             && self.cpus[cpu].slot_until <= self.machine.now_ns()
             && let Some(id) = self.cpus[cpu].slot.take()
         {
+            self.counters.expired += 1;
             self.enqueue(id);
         }
     }
