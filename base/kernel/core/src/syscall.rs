@@ -50,7 +50,7 @@ impl<M: Machine> Kernel<M> {
             nr::CLOCK_GETTIME => self.clock_gettime(who, a, b),
             nr::GETPID => Ok(who.pid as usize),
             nr::GETTID => Ok(self.threads.get(who.thread).map_or(0, |t| t.tid as usize)),
-            0x100..=0x118 => self.dispatch_io(who, number, args),
+            0x100..=0x119 => self.dispatch_io(who, number, args),
             nr::MMAP => self.mmap(who, (a, b), c, d, e as u64),
             nr::MUNMAP => self.munmap(who, a, b),
             nr::MPROTECT => Ok(self.protect(who.space, a, b, c).map(|()| 0)?),
@@ -91,6 +91,7 @@ impl<M: Machine> Kernel<M> {
             nr::CALL => self.call(who, a, (b, c), d, (e, f)),
             nr::EVENT_WAIT => self.sys_event_wait(who, a, (b, c), d as u64, e),
             nr::SOCKETPAIR => self.socketpair(who, a, b),
+            nr::EVENT_QUEUE => self.event_queue(who, a),
             _ => Err(ENOSYS.into()),
         }
     }
@@ -159,6 +160,22 @@ impl<M: Machine> Kernel<M> {
             self.return_mask(who);
         }
         outcome
+    }
+
+    /// A queue without naming the event scheme: waiting for one's own descriptors is no authority.
+    fn event_queue(&mut self, who: &Caller, flags: usize) -> Outcome {
+        let index = self.scheme_index("event").ok_or::<Errno>(ENODEV)?;
+        let opened = self
+            .with_scheme(index, |scheme, kernel| {
+                scheme.open(kernel, who, crate::io::file::ROOT, "", O_RDWR)
+            })
+            .unwrap_or(Err(Stop::Errno(EBUSY)))?;
+        let Opened::Handle { handle, .. } = opened else {
+            return Err(EINVAL.into());
+        };
+        let status = O_RDWR | flags & O_NONBLOCK;
+        let file = self.file_new(File::new(Target::Kernel(index), handle, status, false))?;
+        Ok(self.fd_insert(who.process, 0, file, flags & O_CLOEXEC != 0)?)
     }
 
     fn socketpair(&mut self, who: &Caller, flags: usize, addr: usize) -> Outcome {

@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 
-use valence_abi::errno::{EBADF, EBUSY, EINVAL, EOPNOTSUPP, EXDEV, Errno};
+use valence_abi::PATH_MAX;
+use valence_abi::errno::{EBADF, EBUSY, EINVAL, ENAMETOOLONG, EOPNOTSUPP, EPERM, EXDEV, Errno};
 use valence_abi::flags::call;
 use valence_abi::scheme::{opcode, std_fs};
 
 use crate::io::file::{File, Target};
+use crate::io::open::goes_up;
 use crate::kernel::{FileId, Kernel, Outcome, SchemeId, Stop};
 use crate::limits::TRANSFER_MAX;
 use crate::machine::Machine;
@@ -201,6 +203,23 @@ impl<M: Machine> Kernel<M> {
                 let path = self.read_path(who, payload.addr, payload.len)?;
                 let call = Call::new(opcode::UNLINK_AT, id, args, Completion::Value);
                 return self.request(who, scheme, call.with(Data::Bytes(path.as_bytes())));
+            }
+            std_fs::FRENAMEAT | std_fs::FLINKAT => {
+                if payload.len > 2 * PATH_MAX {
+                    return Err(ENAMETOOLONG.into());
+                }
+                let paths = self.read_buffer(payload)?;
+                if goes_up(&paths) {
+                    return Err(EPERM.into());
+                }
+                let last = self.last_argument(second, meta[2])?;
+                let args = [handle, 0, 0, u64::from(kind), meta[1], last];
+                let call = Call::new(opcode::STD_FS_CALL, id, args, Completion::Value);
+                let call = Call {
+                    second,
+                    ..call.with(Data::Bytes(&paths))
+                };
+                return self.request(who, scheme, call);
             }
             _ => {
                 let last = self.last_argument(second, meta[2])?;

@@ -21,13 +21,20 @@ use crate::scheme::kernel_scheme::Opened;
 use crate::scheme::request::{Call, Completion, Data};
 use crate::task::thread::Caller;
 
+/// Whether a path has a part `..`. Programs' paths have none: the C library resolves them. A raw one could lead out of the
+/// directory whose handle was granted.
+pub fn goes_up(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/' || *byte == 0)
+        .any(|part| part == b"..")
+}
+
 /// Splits `NAME/REF` into name and reference.
 pub fn split_name(path: &str) -> (&str, &str) {
     path.split_once('/').unwrap_or((path, ""))
 }
 
 impl<M: Machine> Kernel<M> {
-    /// A path from user memory: at most `PATH_MAX` bytes of UTF-8 without NUL.
+    /// A path from user memory: at most `PATH_MAX` bytes of UTF-8 without NUL and without `..`.
     pub(crate) fn read_path(
         &mut self,
         who: &Caller,
@@ -44,6 +51,9 @@ impl<M: Machine> Kernel<M> {
         })?;
         if bytes.contains(&0) {
             return Err(EINVAL);
+        }
+        if goes_up(&bytes) {
+            return Err(EPERM);
         }
         String::from_utf8(bytes).map_err(|_| EINVAL)
     }
@@ -291,5 +301,15 @@ mod tests {
         assert_eq!(split_name("file//a"), ("file", "/a"));
         assert_eq!(split_name("file"), ("file", ""));
         assert_eq!(split_name(""), ("", ""));
+    }
+
+    #[test]
+    fn going_up_is_seen_wherever_it_stands() {
+        for path in ["..", "../a", "a/..", "a/../b", "a\0../b"] {
+            assert!(goes_up(path.as_bytes()), "{path:?}");
+        }
+        for path in ["", ".", "...", "a..", "..a/b", "a/..b"] {
+            assert!(!goes_up(path.as_bytes()), "{path:?}");
+        }
     }
 }

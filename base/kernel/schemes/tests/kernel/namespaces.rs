@@ -144,3 +144,27 @@ fn a_name_is_taken_once_and_can_be_removed() {
     assert_eq!(world.open(1, "test/x", O_RDWR), Some(Err(ENODEV)));
     world.waits(1, nr::READ, [fd, SCRATCH, 1, 0, 0, 0]);
 }
+
+#[test]
+fn raw_paths_cannot_leave_the_directory_they_start_from() {
+    let mut world = World::new();
+    let daemon = Daemon::new(&mut world, "test");
+    let dir = daemon.open(&mut world, 1, "test/dir", 5, 0);
+    for path in ["..", "../x", "a/../../x"] {
+        world.put(1, SCRATCH, path.as_bytes());
+        let args = [dir, SCRATCH, path.len(), O_RDONLY, 0, 0];
+        assert_eq!(world.done(1, nr::OPENAT, args), Err(EPERM));
+        assert_eq!(world.done(1, nr::UNLINKAT, args), Err(EPERM));
+    }
+}
+
+#[test]
+fn events_need_no_name() {
+    let mut world = World::new();
+    let child = confined(&mut world, &["time"]);
+    let queue = world.ok(child, nr::EVENT_QUEUE, [O_CLOEXEC, 0, 0, 0, 0, 0]);
+    assert_eq!(
+        world.ok(child, nr::EVENT_WAIT, [queue, SCRATCH, 1, 0, 0, 0]),
+        0
+    );
+}
