@@ -10,7 +10,7 @@ use valence_abi::flags::{MAP_PRIVATE, PROT_READ, PROT_WRITE};
 /// The program's PT_TLS segment.
 static IMAGE: AtomicUsize = AtomicUsize::new(0);
 static IMAGE_LEN: AtomicUsize = AtomicUsize::new(0);
-/// Distance from the block's start to the control block: the memory size rounded up to the alignment.
+/// Distance from the block's start to the control block: the memory size rounded up to the segment's alignment.
 static BLOCK_LEN: AtomicUsize = AtomicUsize::new(0);
 static ALIGN: AtomicUsize = AtomicUsize::new(align_of::<Tcb>());
 static CANARY: AtomicUsize = AtomicUsize::new(0);
@@ -51,11 +51,11 @@ pub(super) unsafe fn place(end: usize) -> (*mut Tcb, usize) {
 /// # Safety
 /// `image` must be the program's PT_TLS segment; `canary` any value with a zero low byte.
 pub(crate) unsafe fn install_main(image: &[u8], memory_len: usize, align: usize, canary: usize) {
-    let align = align.max(align_of::<Tcb>());
-    ALIGN.store(align, Relaxed);
+    // The linker counts the block's length in units of the segment's own alignment.
+    BLOCK_LEN.store(round_up(memory_len, align), Relaxed);
+    ALIGN.store(align.max(align_of::<Tcb>()), Relaxed);
     IMAGE.store(image.as_ptr() as usize, Relaxed);
     IMAGE_LEN.store(image.len(), Relaxed);
-    BLOCK_LEN.store(round_up(memory_len, align), Relaxed);
     CANARY.store(canary, Relaxed);
     let len = round_up(footprint(), PAGE_SIZE);
     // SAFETY: a new anonymous mapping, zeroed, of which `place` uses the end.
