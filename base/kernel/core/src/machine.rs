@@ -149,6 +149,8 @@ pub trait FrameSource {
     fn take(&mut self) -> Option<Frame>;
     /// Gives a frame back.
     fn give(&mut self, frame: Frame);
+    /// Notes one owner more of a frame that is mapped.
+    fn retain(&mut self, frame: Frame);
 }
 
 /// The machine.
@@ -194,6 +196,47 @@ pub trait Machine {
             .map(Page)
             .find(|page| self.lookup(root, *page).is_some())
     }
+    /// Maps every page of `start..end` that is mapped in `from` to the same frame in `to`, retaining it; with
+    /// `write_protect` both sides lose the right to write. Tells how many. The hal overrides it to go table by table.
+    fn share_range(
+        &mut self,
+        from: Root,
+        to: Root,
+        (start, end): (Page, Page),
+        write_protect: bool,
+        frames: &mut dyn FrameSource,
+    ) -> Result<usize, OutOfFrames> {
+        let (mut at, mut count) = (start, 0);
+        while let Some(page) = self.next_mapped(from, at, end) {
+            at = Page(page.0 + 1);
+            let Some((frame, perms)) = self.lookup(from, page) else {
+                continue;
+            };
+            let shared = Perms {
+                write: perms.write && !write_protect,
+                ..perms
+            };
+            if shared != perms {
+                self.map(from, page, frame, shared, frames)?;
+            }
+            self.map(to, page, frame, shared, frames)?;
+            frames.retain(frame);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Unmaps every page of `start..end` and hands each frame to `each`. The hal overrides it to go table by table.
+    fn unmap_range(&mut self, root: Root, (start, end): (Page, Page), each: &mut dyn FnMut(Frame)) {
+        let mut at = start;
+        while let Some(page) = self.next_mapped(root, at, end) {
+            at = Page(page.0 + 1);
+            if let Some((frame, _)) = self.unmap(root, page) {
+                each(frame);
+            }
+        }
+    }
+
     /// After rights were taken away: returns when no CPU can still use stale translations of this space.
     /// One call after a batch of `map`/`unmap`.
     fn flush(&mut self, root: Root);

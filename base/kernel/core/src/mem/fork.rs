@@ -64,33 +64,18 @@ impl<M: Machine> Kernel<M> {
         region: &Region,
     ) -> Result<(), Errno> {
         let (source, target) = (self.space_mut(from)?.root, self.space_mut(to)?.root);
-        let (mut at, end) = (Page(start), Page(start + region.pages));
-        let mut count = 0;
-        while let Some(page) = self.machine.next_mapped(source, at, end) {
-            at = Page(page.0 + 1);
-            let Some((frame, perms)) = self.machine.lookup(source, page) else {
-                continue;
-            };
-            let private = region.kind == Kind::Private;
-            let shared = crate::machine::Perms {
-                write: perms.write && !private,
-                ..perms
-            };
-            if perms.write && private {
-                self.machine
-                    .map(source, page, frame, shared, &mut self.frames)
-                    .map_err(|_| ENOMEM)?;
+        let range = (Page(start), Page(start + region.pages));
+        let private = region.kind == Kind::Private;
+        let count = self
+            .machine
+            .share_range(source, target, range, private, &mut self.frames)
+            .map_err(|_| ENOMEM)?;
+        if !self.space_mut(from)?.parked.is_empty() {
+            let parked = self.space_mut(from)?.parked.clone();
+            for (page, frame) in parked.range(start..start + region.pages) {
+                self.frames.retain(*frame);
+                self.space_mut(to)?.parked.insert(*page, *frame);
             }
-            self.machine
-                .map(target, page, frame, shared, &mut self.frames)
-                .map_err(|_| ENOMEM)?;
-            self.frames.retain(frame);
-            count += 1;
-        }
-        let parked = self.space_mut(from)?.parked.clone();
-        for (page, frame) in parked.range(start..end.0) {
-            self.frames.retain(*frame);
-            self.space_mut(to)?.parked.insert(*page, *frame);
         }
         self.space_mut(to)?.resident += count;
         Ok(())

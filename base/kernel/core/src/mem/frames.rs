@@ -216,6 +216,10 @@ impl FrameSource for Frames {
     fn give(&mut self, frame: Frame) {
         self.release(frame);
     }
+
+    fn retain(&mut self, frame: Frame) {
+        Frames::retain(self, frame);
+    }
 }
 
 #[cfg(test)]

@@ -222,13 +222,26 @@ impl<M: Machine> Kernel<M> {
         let (root, end) = (space.root, Page(start + region.pages));
         let mut parked = space.parked.split_off(&start);
         space.parked.append(&mut parked.split_off(&end.0));
-        let (mut at, mut count) = (Page(start), parked.len());
-        while let Some(page) = self.machine.next_mapped(root, at, end) {
-            if let Some((frame, _)) = self.machine.unmap(root, page) {
-                self.release_mapped(id, frame);
-                count += 1;
-            }
-            at = Page(page.0 + 1);
+        let mut count = parked.len();
+        let elsewhere = space.active & !(1 << self.cpu) != 0;
+        if elsewhere {
+            // Other CPUs may still use these translations: the frames go back after the flush.
+            let limbo = &mut self.limbo;
+            self.machine
+                .unmap_range(root, (Page(start), end), &mut |frame| {
+                    limbo.push(frame);
+                    count += 1;
+                });
+        } else {
+            let frames = &mut self.frames;
+            self.machine
+                .unmap_range(root, (Page(start), end), &mut |frame| {
+                    frames.release(frame);
+                    count += 1;
+                });
+        }
+        if count > parked.len() {
+            self.mark_stale(id);
         }
         for frame in parked.into_values() {
             self.frames.release(frame);
