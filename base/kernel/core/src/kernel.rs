@@ -42,7 +42,7 @@ pub type PipeId = Id<Pipe>;
 /// Names an event queue.
 pub type QueueId = Id<Queue>;
 /// Names a user scheme.
-pub type SchemeId = Id<UserScheme>;
+pub type SchemeId = Id<Box<UserScheme>>;
 /// Names a namespace.
 pub type NamespaceId = Id<Namespace>;
 /// Names a process.
@@ -153,7 +153,8 @@ pub struct Kernel<M: Machine> {
     /// Namespaces.
     pub namespaces: Slab<Namespace>,
     /// Schemes served by daemons.
-    pub schemes: Slab<UserScheme>,
+    pub schemes: Slab<Box<UserScheme>>,
+    pub(crate) spare_scheme: Option<Box<UserScheme>>,
     /// The kernel's messages.
     pub log: Log,
     /// Boot text.
@@ -197,6 +198,7 @@ impl<M: Machine> Kernel<M> {
             queues: Slab::new(QUEUES_MAX),
             namespaces: Slab::new(NAMESPACES_MAX),
             schemes: Slab::new(SCHEMES_MAX),
+            spare_scheme: None,
             log: Log::new(),
             env: config.env,
             kernel_schemes: Vec::new(),

@@ -76,3 +76,5 @@ pub const PORT_BYTES: usize = 16_384;
 pub const CPUS_MAX: usize = 64;
 /// Unmapped frames that wait for other CPUs to drop their translations.
 pub const LIMBO_MAX: usize = 4096;
+/// Pages that are filled together when one of them is touched.
+pub const FAULT_AROUND: u64 = 4;

@@ -405,9 +405,9 @@ impl<M: Machine> Kernel<M> {
         let result = usize::try_from(addr)
             .map_err(|_| valence_abi::errno::EFAULT)
             .and_then(Self::user_page)
-            .and_then(|page| self.resolve(who.space, page, access));
+            .and_then(|page| self.resolve(who.space, page, access).map(|_| page));
         match result {
-            Ok(_) => {}
+            Ok(page) => self.fill_around(who.space, page),
             Err(valence_abi::errno::ENOMEM) => {
                 self.print(format_args!("out of memory: process {} is ended", who.pid));
                 self.process_terminate(who.process, valence_abi::signal::SIGKILL as i32);

@@ -4,7 +4,7 @@ use valence_abi::PAGE_SIZE;
 use valence_abi::errno::{EFAULT, ENOMEM, Errno};
 
 use crate::kernel::{Kernel, SpaceId};
-use crate::limits::LIMBO_MAX;
+use crate::limits::{FAULT_AROUND, LIMBO_MAX};
 use crate::machine::{Frame, Machine, Page};
 use crate::mem::space::{Kind, Region, Space};
 
@@ -122,6 +122,33 @@ impl<M: Machine> Kernel<M> {
         }
         self.release_mapped(id, frame);
         Ok(copy)
+    }
+
+    /// Fills the neighbours of a page that a program just touched for the first time: programs use memory in runs, and a
+    /// fault costs more than a page. Only while memory is plentiful.
+    pub(crate) fn fill_around(&mut self, id: SpaceId, page: u64) {
+        if self.frames.free_count() < self.frames.total_count() / 4 {
+            return;
+        }
+        let Some(space) = self.spaces.get(id) else {
+            return;
+        };
+        let Some((start, region)) = space.find(page) else {
+            return;
+        };
+        if region.kind != Kind::Private || !region.rights.write || region.mapping.is_some() {
+            return;
+        }
+        let (root, region) = (space.root, *region);
+        let first = (page - page % FAULT_AROUND).max(start);
+        let end = (page - page % FAULT_AROUND + FAULT_AROUND).min(start + region.pages);
+        for near in first..end {
+            if self.machine.lookup(root, Page(near)).is_none()
+                && self.fill(id, near, region).is_err()
+            {
+                return;
+            }
+        }
     }
 
     /// Notes that other CPUs must drop translations of this space before the kernel is left.

@@ -43,7 +43,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(file) = with_fd {
             self.file_retain(file);
         }
-        let Some(mut scheme) = self.schemes.get_mut(id).map(core::mem::take) else {
+        let Some(mut scheme) = self.take_scheme(id) else {
             return Err(EBADFD);
         };
         let mut request = scheme.remove(cqe.tag);

@@ -179,7 +179,7 @@ fn uses_all_arguments(op: u8) -> bool {
 impl<M: Machine> Kernel<M> {
     /// Sends a request and makes the caller wait for its answer.
     pub(crate) fn request(&mut self, who: &Caller, id: SchemeId, call: Call<'_>) -> Outcome {
-        let Some(mut scheme) = self.schemes.get_mut(id).map(core::mem::take) else {
+        let Some(mut scheme) = self.take_scheme(id) else {
             call.passed.iter().for_each(|file| self.file_release(*file));
             return Err(ENODEV.into());
         };
@@ -283,7 +283,7 @@ impl<M: Machine> Kernel<M> {
         tag: u32,
         thread_ends: bool,
     ) -> bool {
-        let Some(mut body) = self.schemes.get_mut(scheme).map(core::mem::take) else {
+        let Some(mut body) = self.take_scheme(scheme) else {
             return true;
         };
         let taken = body.request(tag).is_some_and(|request| request.taken);

@@ -74,7 +74,7 @@ impl<M: Machine> Kernel<M> {
         if room == 0 {
             return Err(EINVAL.into());
         }
-        let Some(mut scheme) = self.schemes.get_mut(id).map(core::mem::take) else {
+        let Some(mut scheme) = self.take_scheme(id) else {
             return Err(ENODEV.into());
         };
         let result = self.take_messages(&mut scheme, buffer, room);

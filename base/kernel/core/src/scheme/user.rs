@@ -3,6 +3,7 @@
 //! The daemon owns the *socket* description; when the last reference of it goes, the scheme is dead: every request ends with
 //! `ENODEV`, every later call too, its names leave all namespaces, and mappings of its memory stay as they are.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -150,7 +151,7 @@ impl<M: Machine> Kernel<M> {
         let number = self.next_scheme;
         let id = self
             .schemes
-            .insert(UserScheme::new(number))
+            .insert(Box::new(UserScheme::new(number)))
             .map_err(|_| EMFILE)?;
         self.next_scheme += 1;
         self.file_new(File::new(Target::Socket(id), 0, O_RDWR, false))
@@ -239,18 +240,25 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// Takes a scheme out for work; what arrives meanwhile is collected in its place.
+    pub(crate) fn take_scheme(&mut self, id: SchemeId) -> Option<Box<UserScheme>> {
+        let place = self.schemes.get_mut(id)?;
+        let spare = self.spare_scheme.take().unwrap_or_default();
+        Some(core::mem::replace(place, spare))
+    }
+
     /// Puts back a scheme that was taken out for work, with what arrived meanwhile.
-    pub(crate) fn put_scheme(&mut self, id: SchemeId, mut scheme: UserScheme) {
+    pub(crate) fn put_scheme(&mut self, id: SchemeId, mut scheme: Box<UserScheme>) {
         match self.schemes.get_mut(id) {
             Some(place) => {
                 scheme.queue.append(&mut place.queue);
-                *place = scheme;
+                self.spare_scheme = Some(core::mem::replace(place, scheme));
             }
             None => self.scheme_bury(id, scheme),
         }
     }
 
-    fn scheme_bury(&mut self, id: SchemeId, mut scheme: UserScheme) {
+    fn scheme_bury(&mut self, id: SchemeId, mut scheme: Box<UserScheme>) {
         for request in scheme.drain() {
             let caller = request.caller;
             self.discard_request(&mut scheme, request);

@@ -13,7 +13,7 @@ use valence_abi::{PAGE_SIZE, PATH_MAX};
 
 use crate::kernel::{Kernel, Outcome, SpaceId, Stop};
 use crate::limits::{ARGUMENT_COUNT_MAX, ARGUMENTS_MAX, LIBC_STATE_MAX, STACK_SIZE};
-use crate::machine::{Machine, Registers};
+use crate::machine::{Frame, Machine, Registers};
 use crate::mem::copy::Buffer;
 use crate::mem::fault::Access;
 use crate::mem::space::{Region, Rights};
@@ -65,6 +65,39 @@ impl<M: Machine> Kernel<M> {
                     into,
                 )?;
             }
+        }
+        Ok(())
+    }
+
+    /// Copies a piece of the image into a page and zeroes the rest of the page.
+    fn image_to_frame(
+        &mut self,
+        image: &Image<'_>,
+        offset: u64,
+        (frame, at): (Frame, usize),
+        len: usize,
+    ) -> Result<(), Errno> {
+        let page = self.machine.frame_mut(frame);
+        page[..at].fill(0);
+        page[at + len..].fill(0);
+        let offset = offset as usize;
+        let buffer = match image {
+            Image::Bytes(bytes) => {
+                let piece = bytes.get(offset..offset + len).ok_or(ENOEXEC)?;
+                page[at..at + len].copy_from_slice(piece);
+                return Ok(());
+            }
+            Image::User(buffer) => buffer,
+        };
+        let mut done = 0;
+        while done < len {
+            let from = buffer.addr.checked_add(offset + done).ok_or(EFAULT)?;
+            let piece = (len - done).min(PAGE_SIZE - from % PAGE_SIZE);
+            let source = self.resolve(buffer.space, Self::user_page(from)?, Access::Read)?;
+            let (from_at, to_at) = (from % PAGE_SIZE, at + done);
+            self.machine
+                .frame_copy_part((source, from_at), (frame, to_at), piece);
+            done += piece;
         }
         Ok(())
     }
@@ -149,15 +182,12 @@ impl<M: Machine> Kernel<M> {
             if whole && aligned && self.share_image_page(space, image, page, offset)? {
                 continue;
             }
-            let frame = self.frame_zeroed()?;
-            let at = (from - start) as usize;
-            let mut piece = [0; PAGE_SIZE];
-            let piece = &mut piece[..(to - from) as usize];
-            if let Err(errno) = self.image_read(image, offset, piece) {
+            let frame = self.frames.take_user().ok_or(valence_abi::errno::ENOMEM)?;
+            let (at, len) = ((from - start) as usize, (to - from) as usize);
+            if let Err(errno) = self.image_to_frame(image, offset, (frame, at), len) {
                 self.frames.release(frame);
                 return Err(errno);
             }
-            self.machine.frame_mut(frame)[at..at + piece.len()].copy_from_slice(piece);
             self.put_page(space, page, frame)?;
         }
         Ok(())
