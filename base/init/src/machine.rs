@@ -74,14 +74,14 @@ impl Machine {
         if self.log.is_none() {
             self.log = process::open_log("init");
         }
-        let text = format!("init: {line}\n");
+        let text = format!("{line}\n");
         let written = self
             .log
             .as_mut()
             .is_some_and(|log| log.write_all(text.as_bytes()).is_ok());
         if !written {
             self.log = None;
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            let _ = std::io::stderr().write_all(format!("init: {text}").as_bytes());
         }
     }
 

@@ -68,9 +68,15 @@ fn log_of(unit: &str) -> Option<(Stdio, Stdio)> {
 
 /// The log of one context; none while there is no log scheme.
 pub(crate) fn open_log(unit: &str) -> Option<File> {
-    let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
     OpenOptions::new()
         .write(true)
-        .open(format!("/scheme/log/{stem}"))
+        .open(format!("/scheme/log/{}", log_name(unit)))
         .ok()
+}
+
+/// `10_randd.service` logs as `randd`: the number is its place in the order, not its name.
+fn log_name(unit: &str) -> &str {
+    let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
+    let rest = stem.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.strip_prefix('_').unwrap_or(stem)
 }

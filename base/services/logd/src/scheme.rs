@@ -98,9 +98,8 @@ impl Log {
 
     fn finish(&mut self, index: usize, text: Vec<u8>) {
         if let Some(echo) = self.echo.as_mut().filter(|_| self.is_echoing) {
-            let mut line = text.clone();
-            line.extend_from_slice(b"\r\n");
-            echo(&line);
+            let name = self.contexts[index].name.as_bytes();
+            echo(&[name, b": ", text.as_slice(), b"\r\n"].concat());
         }
         let at_ms = self.start_ms + self.start.elapsed().as_millis() as u64;
         self.ring.push(Line {
@@ -329,7 +328,7 @@ mod tests {
         write(&mut log, ".echo", "off\n");
         write(&mut log, "a", "hidden\n");
         assert_eq!(read(&mut log, ".echo"), "off\n");
-        assert_eq!(*seen.borrow(), b"shown\r\n");
+        assert_eq!(*seen.borrow(), b"a: shown\r\n");
         let mut node = open(&mut log, ".echo", O_RDWR).unwrap();
         assert_eq!(
             log.write(&mut node, b"maybe", 0, 0),

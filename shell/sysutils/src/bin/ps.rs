@@ -17,8 +17,8 @@ const COLUMNS: [&[&str]; 7] = [
     &["PPID"],
     &["UID", "EUID"],
     &["STATE", "STAT"],
-    &["TIME", "CPU"],
-    &["MEM", "MEMORY"],
+    &["TIME-MS", "TIME", "CPU"],
+    &["MEM-KIB", "MEM", "MEMORY"],
     &["NAME", "COMMAND", "PATH"],
 ];
 
