@@ -226,7 +226,7 @@ impl Session {
                     if let Some(line) = self.watch.death() {
                         // The rest of the report follows within a moment.
                         std::thread::sleep(LOOK_EVERY * 5);
-                        return Err(self.trouble(&format!("the kernel gave up: {line}")));
+                        return Err(self.trouble(&format!("the system gave up: {line}")));
                     }
                     if left.is_zero() {
                         return Ok(None);

@@ -1,11 +1,16 @@
-//! Watches the log of the first serial line: shows it when something went wrong, and sees a kernel that gave up.
+//! Watches the log of the first serial line: shows it when something went wrong, and sees a boot
+//! or a kernel that gave up.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-/// What a kernel that gave up prints, in lower case.
-const SIGNS_OF_DEATH: [&str; 2] = ["kernel panic", "kernel stopped"];
+/// What the loader, the kernel and init print when they give up, in lower case.
+const SIGNS_OF_DEATH: [&str; 3] = [
+    "valence cannot start",
+    "kernel panic",
+    "init: the root file system could not be mounted",
+];
 /// Bytes of the log that are shown.
 const TAIL_BYTES: usize = 6 * 1024;
 
