@@ -45,11 +45,24 @@ qemu: image ## boot the image (gpu=no: serial console only)
 	@$(QEMU) $(IMAGE_DIR)
 
 .PHONY: guest
-guest: image ## boot headless, run CMD='…' in the guest's shell, exit with its status
-	@$(GUEST) $(IMAGE_DIR) -- "$${GUEST_CMD:?set CMD=, a command line}"
+guest: guest-run ## boot headless, run CMD='…' in the guest's shell, exit with its status
+	@$(exit-with $(file <build/guest-status))
+	@exit "$$(cat build/guest-status)"
+
+.PHONY: guest-run
+guest-run: image
+	@$(GUEST) $(IMAGE_DIR) -- "$${GUEST_CMD:?set CMD=, a command line}"; echo $$? >build/guest-status
 # $(value …): the command line belongs to the guest's shell, make must not expand its dollar signs.
-guest: export GUEST_CMD := $(value CMD)
+guest-run: export GUEST_CMD := $(value CMD)
 unexport CMD
+
+# A recipe's status is lost in make's own; this gives it $(exit-with N), for the target guest only.
+ifneq ($(filter guest,$(MAKECMDGOALS)),)
+-load build/make-exit.so(make_exit_gmk_setup)
+build/make-exit.so: tools/make-exit.c | setup
+	@mkdir -p build
+	@cc -shared -fPIC -o $@ $<
+endif
 
 .PHONY: test
 test: test-host test-guest ## all tests: the host's, then the guest's
