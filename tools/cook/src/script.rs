@@ -14,6 +14,7 @@ pub const PRELUDE: &str = include_str!("prelude.sh");
 /// What lies in usr/lib/boot (kernel, loader) is left as the recipe made it.
 const END: &str = r#"
 cd "$COOKBOOK_STAGE"
+rm -f usr/.crates.toml usr/.crates2.json # cargo's list of what it installed, the same name in every package
 find . -path ./usr/lib/boot -prune -o -type f -print | while read -r file; do
     if [ "$(head -c 4 "$file" | tr '\177' '_')" = _ELF ]; then strip "$file"; fi
 done
