@@ -217,6 +217,7 @@ pub use ecam::Ecam;
 mod ecam {
     use std::cell::RefCell;
     use std::collections::BTreeMap;
+    use std::io::{Write, stderr};
     use std::rc::Rc;
 
     use super::{Address, ConfigSpace};
@@ -245,7 +246,9 @@ mod ecam {
             let mapping = buses.entry(bus).or_insert_with(|| {
                 let base = self.base + u64::from(bus) * BUS_BYTES;
                 Mapping::physical(base, BUS_BYTES as usize, Caching::Uncached)
-                    .inspect_err(|error| eprintln!("PCI bus {bus}: cannot map: {error}"))
+                    .inspect_err(|error| {
+                        let _ = writeln!(stderr(), "PCI bus {bus}: cannot map: {error}");
+                    })
                     .ok()
             });
             mapping.as_ref().map(act)

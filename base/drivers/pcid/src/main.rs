@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match bus::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("pcid: {reason}");
+            valence_daemon::log!("pcid: {reason}");
             ExitCode::FAILURE
         }
     }
@@ -56,8 +56,8 @@ mod bus {
         // reset first and is left to the day that drivers can say so.
         for (name, mut child) in drivers {
             match child.wait() {
-                Ok(status) => eprintln!("pcid: {name} ended: {status}"),
-                Err(error) => eprintln!("pcid: {name}: {error}"),
+                Ok(status) => valence_daemon::log!("pcid: {name} ended: {status}"),
+                Err(error) => valence_daemon::log!("pcid: {name}: {error}"),
             }
         }
         Ok(())
@@ -67,12 +67,12 @@ mod bus {
         let (program, args) = words.split_first()?;
         let name = words.join(" ");
         let launch = Launch::start(Command::new(program).args(args))
-            .inspect_err(|error| eprintln!("pcid: {name}: {error}"))
+            .inspect_err(|error| valence_daemon::log!("pcid: {name}: {error}"))
             .ok()?;
         match launch.wait(DRIVER_WAIT) {
             Ok(Outcome::Ready) => {}
-            Ok(outcome) => eprintln!("pcid: {name}: not ready ({outcome:?})"),
-            Err(error) => eprintln!("pcid: {name}: {error}"),
+            Ok(outcome) => valence_daemon::log!("pcid: {name}: not ready ({outcome:?})"),
+            Err(error) => valence_daemon::log!("pcid: {name}: {error}"),
         }
         Some((name, launch.child))
     }

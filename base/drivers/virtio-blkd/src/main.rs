@@ -57,7 +57,7 @@ mod device {
             .map_err(|error| format!("{at}: cannot read the partition table: {error}"))?;
         let mib = sectors / 2048;
         let way = if how { "interrupts" } else { "polling" };
-        eprintln!(
+        valence_daemon::log!(
             "virtio-blkd: {at}: {mib} MiB, {} partitions, {way}",
             scheme.partitions()
         );

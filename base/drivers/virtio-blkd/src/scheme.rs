@@ -103,7 +103,7 @@ fn span(part: Partition, offset: u64, len: usize) -> Result<(u64, usize)> {
 }
 
 fn io_error(error: std::io::Error) -> Error {
-    eprintln!("disk: {error}");
+    valence_daemon::log!("disk: {error}");
     Error::new(EIO)
 }
 

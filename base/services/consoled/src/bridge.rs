@@ -31,7 +31,7 @@ pub fn run(port_path: &str, shell: &[String]) -> Result<(), String> {
     let port_name = port_path.to_owned();
     thread::spawn(move || {
         let error = read_keyboard(keyboard, &typed);
-        eprintln!("consoled: {port_name}: {error}");
+        valence_daemon::log!("consoled: {port_name}: {error}");
     });
     valence_daemon::ready::notify();
     // From here on the port belongs to the shell; the log of the boot stays readable in the log scheme.
@@ -53,7 +53,7 @@ pub fn run(port_path: &str, shell: &[String]) -> Result<(), String> {
             let seconds = pause.as_millis() as f32 / 1000.0;
             let text = format!("\r\nconsoled: {what}: {why}; trying again in {seconds:.1} s\r\n");
             let _ = screen.write_all(text.as_bytes());
-            eprint!("{}", text.trim_start().replace('\r', ""));
+            valence_daemon::log!("{}", text.trim());
             sleep(pause);
         }
     }

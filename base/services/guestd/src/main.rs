@@ -3,27 +3,18 @@
 //! usage: `guestd PORT`, where PORT is a serial port, `/scheme/debug/1`.
 #![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
-const STOP: &str = "/scheme/sys/kstop";
 
 struct System;
 
 impl guestd::Machine for System {
     fn power_off(&mut self) -> io::Error {
-        // Whatever the file system says, the machine goes off: that is what was asked.
-        if let Err(error) = File::open("/").and_then(|root| root.sync_all()) {
-            eprintln!("guestd: sync: {error}");
-        }
-        let stop = OpenOptions::new().write(true).open(STOP);
-        match stop.and_then(|mut stop| stop.write_all(b"shutdown")) {
-            Ok(()) => io::Error::other("the machine is still on"),
-            Err(error) => error,
-        }
+        valence_daemon::stop::stop(valence_daemon::stop::How::PowerOff)
     }
 }
 
@@ -31,7 +22,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("guestd: {error}");
+            valence_daemon::log!("guestd: {error}");
             ExitCode::FAILURE
         }
     }

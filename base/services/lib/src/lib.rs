@@ -18,10 +18,12 @@ mod host;
 #[cfg(target_os = "redox")]
 pub mod launch;
 pub mod limits;
+pub mod log;
 pub mod ready;
 #[cfg(target_os = "redox")]
 mod server;
 mod service;
+pub mod stop;
 #[cfg(test)]
 mod tests;
 #[cfg(target_os = "redox")]
@@ -50,7 +52,7 @@ pub fn run<S: Service>(program: &str, start: impl FnOnce() -> Result<S, String>)
     match start().and_then(|service| server::serve(service).map_err(|e| e.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("{program}: {reason}");
+            crate::log!("{program}: {reason}");
             ExitCode::FAILURE
         }
     }

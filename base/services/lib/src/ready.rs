@@ -20,7 +20,7 @@ pub fn notify() {
     let value = std::env::var(NOTIFY_VARIABLE).ok();
     if let Some(fd) = notify_fd(value.as_deref()) {
         if let Err(error) = libredox::call::write(fd, &[0]) {
-            eprintln!("cannot tell init that this daemon is ready: {error}");
+            crate::log!("cannot tell init that this daemon is ready: {error}");
         }
         let _ = libredox::call::close(fd);
     }

@@ -242,7 +242,7 @@ impl Waker {
         self.armed_ms = deadline_ms;
         if let (Some(clock), Some(ms)) = (&self.clock, deadline_ms) {
             if let Err(error) = clock.set(ms) {
-                eprintln!("cannot set the timer: {error}");
+                crate::log!("cannot set the timer: {error}");
             }
         }
     }

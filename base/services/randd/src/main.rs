@@ -7,7 +7,9 @@ fn main() -> ExitCode {
     valence_daemon::run("randd", || {
         let (key, cpu) = randd::seed::gather();
         if !cpu {
-            eprintln!("randd: this CPU has no random generator; seeded from timing alone");
+            valence_daemon::log!(
+                "randd: this CPU has no random generator; seeded from timing alone"
+            );
         }
         Ok(randd::Random::new(key))
     })

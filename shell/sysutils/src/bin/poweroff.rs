@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use sysutils::{Program, no_arguments, stop};
+use valence_daemon::stop::How;
 
 const PROGRAM: Program = Program {
     name: "poweroff",
@@ -13,6 +14,6 @@ const PROGRAM: Program = Program {
 fn main() -> ExitCode {
     PROGRAM.run(|args| {
         no_arguments(args)?;
-        stop::stop("shutdown")
+        stop::end(How::PowerOff)
     })
 }

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use sysutils::{Program, no_arguments, stop};
+use valence_daemon::stop::How;
 
 const PROGRAM: Program = Program {
     name: "reboot",
@@ -13,6 +14,6 @@ const PROGRAM: Program = Program {
 fn main() -> ExitCode {
     PROGRAM.run(|args| {
         no_arguments(args)?;
-        stop::stop("reset")
+        stop::end(How::Restart)
     })
 }
