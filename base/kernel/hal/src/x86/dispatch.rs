@@ -108,10 +108,17 @@ fn decode(vector: u64, code: u64) -> Option<Trap> {
 
 fn page_fault(code: u64) -> Trap {
     const WRITE: u64 = 1 << 1;
+    const USER: u64 = 1 << 2;
     const RESERVED_BIT: u64 = 1 << 3;
     const FETCH: u64 = 1 << 4;
     let addr = Cr2::read_raw();
     assert!(code & RESERVED_BIT == 0, "damaged page table at {addr:#x}");
+    if code & USER == 0 {
+        // An access with kernel rights while in user mode. Emulators make one for far returns, which SMAP then refuses;
+        // mapping a page would not help, so the program gets what a bad far return gets.
+        const GENERAL_PROTECTION: u8 = 13;
+        return Trap::Exception { vector: GENERAL_PROTECTION, code: 0 };
+    }
     Trap::PageFault {
         addr,
         write: code & WRITE != 0,
