@@ -152,6 +152,9 @@ impl<M: Machine> Kernel<M> {
 
     /// `write(socket)`: whole answers; the count of bytes accepted.
     pub(crate) fn socket_write(&mut self, who: &Caller, id: SchemeId, buffer: Buffer) -> Outcome {
+        if buffer.len == 0 {
+            return Ok(0);
+        }
         if buffer.len < CQE_SIZE {
             return Err(EINVAL.into());
         }

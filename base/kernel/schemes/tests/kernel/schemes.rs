@@ -228,6 +228,15 @@ fn answers_come_in_any_order_and_only_once() {
     assert_eq!(daemon.send(&mut world, 0, 0, first.tag, 0), Err(EINVAL));
     assert_eq!(daemon.send(&mut world, 0, 0, 0x7777_0777, 0), Err(EBADFD));
     assert_eq!(daemon.send(&mut world, 7, 0, 1, 0), Err(EBADFD));
+    let socket = daemon.socket;
+    assert_eq!(
+        world.done(daemon.tid, nr::WRITE, [socket, SQES, 0, 0, 0, 0]),
+        Ok(0)
+    );
+    assert_eq!(
+        world.done(daemon.tid, nr::WRITE, [socket, SQES, 15, 0, 0, 0]),
+        Err(EINVAL)
+    );
 }
 
 #[test]
