@@ -4,6 +4,7 @@
 //! answer reads with one name per line (redox-facts 5) are read that way, with line numbers as positions.
 
 use super::resolve::c_path;
+use super::stat::is_directory;
 use super::{AT_FDCWD, Fd, io, open_at};
 use crate::memory::{free, malloc};
 use crate::types::*;
@@ -59,7 +60,13 @@ impl Dir {
         // SAFETY: the buffer is as long as stated.
         match unsafe { syscall!(GETDENTS, self.fd, buffer, len, self.position) } {
             Ok(filled) => self.filled = filled.min(len),
-            Err(e::EOPNOTSUPP | e::ENOSYS | e::ENOTDIR | e::EBADF) if self.position == 0 => {
+            Err(errno @ (e::EOPNOTSUPP | e::ENOSYS | e::ENOTDIR | e::EBADF))
+                if self.position == 0 =>
+            {
+                // Reading something that is no directory could wait for ever.
+                if !is_directory(self.fd)? {
+                    return Err(errno);
+                }
                 self.as_lines = true;
                 self.refill_lines()?;
             }
@@ -165,7 +172,7 @@ c_api! {
         }
     }
     fn fdopendir(fd: c_int) -> *mut Dir {
-        match super::stat::is_directory(fd as usize) {
+        match is_directory(fd as usize) {
             Ok(true) => Dir::open(Fd(fd as usize)).unwrap_or(ptr::null_mut()),
             other => {
                 error::set(other.err().unwrap_or(e::ENOTDIR));
