@@ -2,8 +2,12 @@
 
 /// Processes, living and waiting to be collected.
 pub const PROCESSES_MAX: usize = 4096;
+/// Processes that only user 0 may use up, so that a fork bomb can be ended.
+pub const PROCESSES_RESERVED: usize = 64;
 /// Threads in all.
 pub const THREADS_MAX: usize = 8192;
+/// Threads that only user 0 may use up.
+pub const THREADS_RESERVED: usize = 256;
 /// Threads of one process.
 pub const PROCESS_THREADS_MAX: usize = 1024;
 /// Descriptors of one process.
@@ -78,3 +82,7 @@ pub const CPUS_MAX: usize = 64;
 pub const LIMBO_MAX: usize = 4096;
 /// Pages that are filled together when one of them is touched.
 pub const FAULT_AROUND: u64 = 4;
+/// Longest mapping of a descriptor, in pages.
+pub const MAPPING_PAGES_MAX: usize = 1 << 20;
+/// Pages unmapped between two flushes while other CPUs use the space.
+pub const UNMAP_PAGES: u64 = 1 << 15;

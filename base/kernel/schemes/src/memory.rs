@@ -5,6 +5,7 @@
 //! `READ | WRITE` turns the virtual address in an 8-byte payload into a physical one. All but the plain kinds are for user 0.
 
 use kernel_core::kernel::{Kernel, Outcome, Stop};
+use kernel_core::limits::MAPPING_PAGES_MAX;
 use kernel_core::machine::{Cache, Frame, Machine};
 use kernel_core::mem::copy::Buffer;
 use kernel_core::mem::map::Source;
@@ -85,6 +86,9 @@ impl<M: Machine> KernelScheme<M> for Memory {
         _flags: usize,
     ) -> Result<Source, Errno> {
         let pages = len.div_ceil(PAGE_SIZE);
+        if pages > MAPPING_PAGES_MAX {
+            return Err(ENOMEM);
+        }
         let cache = match handle {
             PLAIN => return Ok(Source::Anonymous),
             CONTIGUOUS => {

@@ -9,6 +9,7 @@ use valence_abi::errno::{EEXIST, EINVAL, ENOMEM, EPERM, Errno};
 use valence_abi::flags::{MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED};
 
 use crate::kernel::{Kernel, MappingId, SpaceId};
+use crate::limits::{LIMBO_MAX, MAPPING_PAGES_MAX, UNMAP_PAGES};
 use crate::machine::{Cache, Frame, Machine, Page};
 use crate::mem::space::{Kind, Region, Rights, START_PAGE, Space};
 
@@ -172,7 +173,12 @@ impl<M: Machine> Kernel<M> {
         let pages = len.div_ceil(PAGE_SIZE) as u64;
         let placed = Rights::from_bits(flags)
             .and_then(|rights| Ok((rights, self.place(id, addr, len, flags)?)));
-        let frames: Vec<Frame> = (first.0..first.0 + pages).map(Frame).collect();
+        let mut frames: Vec<Frame> = Vec::new();
+        if pages as usize > MAPPING_PAGES_MAX || frames.try_reserve_exact(pages as usize).is_err() {
+            (first.0..first.0 + pages).for_each(|frame| self.frames.release(Frame(frame)));
+            return Err(ENOMEM);
+        }
+        frames.extend((first.0..first.0 + pages).map(Frame));
         let (rights, start) = match placed {
             Ok(placed) => placed,
             Err(errno) => {
@@ -226,12 +232,24 @@ impl<M: Machine> Kernel<M> {
         let elsewhere = space.active & !(1 << self.cpu) != 0;
         if elsewhere {
             // Other CPUs may still use these translations: the frames go back after the flush.
-            let limbo = &mut self.limbo;
-            self.machine
-                .unmap_range(root, (Page(start), end), &mut |frame| {
-                    limbo.push(frame);
-                    count += 1;
-                });
+            let mut at = start;
+            while at < end.0 {
+                let next = at.saturating_add(UNMAP_PAGES).min(end.0);
+                let limbo = &mut self.limbo;
+                self.machine
+                    .unmap_range(root, (Page(at), Page(next)), &mut |frame| {
+                        limbo.push(frame);
+                        count += 1;
+                    });
+                at = self
+                    .machine
+                    .next_mapped(root, Page(next), end)
+                    .map_or(end.0, |page| page.0);
+                if self.limbo.len() >= LIMBO_MAX {
+                    self.mark_stale(id);
+                    self.flush_stale();
+                }
+            }
         } else {
             let frames = &mut self.frames;
             self.machine

@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 
 use valence_abi::PAGE_SIZE;
 use valence_abi::errno::{
-    EBADFD, ECANCELED, EINTR, EINVAL, EIO, ENOSYS, EOPNOTSUPP, ESPIPE, Errno, decode, encode,
+    EBADFD, ECANCELED, EINTR, EINVAL, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ESPIPE, Errno, decode,
+    encode,
 };
 use valence_abi::flags::MAP_SHARED;
 use valence_abi::scheme::{Cqe, POSITIONED, opcode, reply};
 
 use crate::io::file::{File, Target};
 use crate::kernel::{FileId, Kernel, SchemeId, ThreadId};
+use crate::limits::MAPPING_PAGES_MAX;
 use crate::machine::Machine;
 use crate::mem::fault::Access;
 use crate::mem::space::{Kind, Mapping, Region, Rights};
@@ -316,6 +318,9 @@ impl<M: Machine> Kernel<M> {
             return Err(valence_abi::errno::EBUSY);
         }
         let mut frames = Vec::new();
+        if pages as usize > MAPPING_PAGES_MAX || frames.try_reserve_exact(pages as usize).is_err() {
+            return Err(ENOMEM);
+        }
         let mut failed = None;
         for page in first..first.saturating_add(pages) {
             let frame = Self::user_page(page as usize * PAGE_SIZE).and_then(|page| {

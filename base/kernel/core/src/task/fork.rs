@@ -10,7 +10,9 @@ use valence_abi::signal::{SIGNAL_MAX, SigAction};
 
 use crate::io::table::{FdTable, Slot};
 use crate::kernel::{FileId, Kernel, NamespaceId, Outcome, ProcessId, ThreadId};
-use crate::limits::{PROCESS_THREADS_MAX, PROCESSES_MAX};
+use crate::limits::{
+    PROCESS_THREADS_MAX, PROCESSES_MAX, PROCESSES_RESERVED, THREADS_MAX, THREADS_RESERVED,
+};
 use crate::machine::{Machine, Registers};
 use crate::task::exec::Program;
 use crate::task::process::{Alarm, Credentials, Life, Process};
@@ -29,6 +31,12 @@ impl<M: Machine> Kernel<M> {
                 return number;
             }
         }
+    }
+
+    /// Whether the caller may use one more of the system's threads.
+    fn may_add_thread(&self, who: &Caller) -> bool {
+        let kept = if who.uid == 0 { 0 } else { THREADS_RESERVED };
+        self.threads.len() < THREADS_MAX - kept
     }
 
     fn add_thread(&mut self, thread: Thread<M>) -> Result<ThreadId, Errno> {
@@ -55,7 +63,7 @@ impl<M: Machine> Kernel<M> {
             .processes
             .get(who.process)
             .map_or(0, |process| process.threads.len());
-        if count >= PROCESS_THREADS_MAX {
+        if count >= PROCESS_THREADS_MAX || !self.may_add_thread(who) {
             return Err(EAGAIN.into());
         }
         let tid = self.new_number();
@@ -77,7 +85,8 @@ impl<M: Machine> Kernel<M> {
 
     /// `FORK`.
     pub(crate) fn fork(&mut self, who: &Caller) -> Outcome {
-        if self.processes.len() >= PROCESSES_MAX {
+        let kept = if who.uid == 0 { 0 } else { PROCESSES_RESERVED };
+        if self.processes.len() >= PROCESSES_MAX - kept || !self.may_add_thread(who) {
             return Err(EAGAIN.into());
         }
         let space = self.space_fork(who.space)?;

@@ -113,7 +113,12 @@ fn run(seed: u64, calls: usize) {
 
 #[test]
 fn random_calls_never_stop_the_kernel() {
-    for seed in 0..6 {
+    // The full form: VALENCE_FUZZ_SEEDS=250 gives a million calls.
+    let seeds = std::env::var("VALENCE_FUZZ_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(6);
+    for seed in 0..seeds {
         run(seed, 4000);
     }
 }
