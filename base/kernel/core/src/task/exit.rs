@@ -3,7 +3,9 @@
 //! A thread on another CPU cannot be taken away at once: it is marked, its CPU is kicked, and it is reaped there. A process is
 //! over when its last thread is reaped; then its descriptors, memory and names go, and its parent hears of it.
 
-use valence_abi::signal::{SIG_IGN, SIGCHLD, SigInfo, sa};
+use valence_abi::signal::{
+    SIG_IGN, SIGABRT, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, SigInfo, sa,
+};
 
 use crate::kernel::{Kernel, Outcome, ProcessId, Stop, ThreadId};
 use crate::machine::{Machine, PowerAction};
@@ -15,6 +17,15 @@ use crate::task::thread::{Caller, State, WaitKey, Waiting};
 /// `si_code` of SIGCHLD: exited, killed.
 const CODE_EXITED: i32 = 1;
 const CODE_KILLED: i32 = 2;
+
+/// Signals that tell of a defect and so are worth a line in the log (bit n is signal n).
+const DEFECTS: u64 = 1 << SIGILL
+    | 1 << SIGTRAP
+    | 1 << SIGABRT
+    | 1 << SIGBUS
+    | 1 << SIGFPE
+    | 1 << SIGSEGV
+    | 1 << SIGSYS;
 
 impl<M: Machine> Kernel<M> {
     /// Ends a process with this wait status (low 7 bits: signal; next byte: exit code).
@@ -28,7 +39,7 @@ impl<M: Machine> Kernel<M> {
         process.life = Life::Ending(status);
         process.stopped = false;
         let threads = process.threads.clone();
-        if status & 0x7F != 0 {
+        if DEFECTS & 1 << (status & 0x7F) != 0 {
             let (pid, name) = (process.pid, alloc::string::String::from(process.name()));
             self.print(format_args!(
                 "process {pid} ({name}) ended by signal {}",
