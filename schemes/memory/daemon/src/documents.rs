@@ -55,6 +55,12 @@ impl Hub {
         let id = store.state.visible(path).ok_or(Errno::ENOENT)?.id;
         store.append(now, vec![(None, Record::Forget(id))])?;
         open.unsaved = true;
+        // A folder outlives its last document, as everywhere, so that `rm -r` finds it to remove.
+        if let Some((folder, _)) = path.rsplit_once('/')
+            && !has_folder(open, folder)?
+        {
+            open.folders.insert(folder.to_owned());
+        }
         Ok(())
     }
 

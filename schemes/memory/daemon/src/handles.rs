@@ -47,6 +47,8 @@ pub struct Whole {
     pub bytes: Vec<u8>,
     /// Whether it was changed since it last went there.
     pub changed: bool,
+    /// How many cuts of the document to nothing it has seen.
+    pub cuts: u64,
     /// Where writes go when they carry no place of their own.
     pub append: bool,
 }

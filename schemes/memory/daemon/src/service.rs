@@ -32,8 +32,23 @@ pub struct MemoryService {
     embedder: Option<Box<dyn Embedder>>,
     thread: Option<JoinHandle<()>>,
     /// Documents cut to nothing whose writer has not opened them yet: uid, collection, path; and since when.
-    truncated: BTreeMap<(u32, String, String), u64>,
+    truncated: BTreeMap<DocumentKey, u64>,
+    /// Documents that are open for writing.
+    writers: BTreeMap<DocumentKey, Writers>,
 }
+
+/// The handles that write a document.
+#[derive(Default)]
+struct Writers {
+    handles: usize,
+    /// Whether the document is written for the first time: it is there for `stat` then.
+    fresh: bool,
+    /// How often it was cut to nothing while open: handles that saw fewer cuts drop what they hold.
+    cuts: u64,
+}
+
+/// A user's document: uid, collection, path.
+type DocumentKey = (u32, String, String);
 
 impl MemoryService {
     /// A service over a hub; `embedder` makes the vectors of models other than the hashing one.
@@ -44,6 +59,7 @@ impl MemoryService {
             embedder: Some(embedder),
             thread: None,
             truncated,
+            writers: BTreeMap::new(),
         }
     }
 
@@ -91,6 +107,10 @@ impl MemoryService {
         if has_folder(open, path).map_err(|error| error.errno())? {
             return Ok(Stat::dir(0o755).owned_by(owner.uid, owner.gid));
         }
+        let key = (caller.uid, name.to_owned(), path.to_owned());
+        if self.writers.get(&key).is_some_and(|writers| writers.fresh) {
+            return Ok(Stat::file(0o644, 0).owned_by(owner.uid, owner.gid));
+        }
         Err(Errno::ENOENT)
     }
 
@@ -127,8 +147,28 @@ impl MemoryService {
         Ok(text.into_bytes())
     }
 
+    /// Drops what a handle holds if its document was cut to nothing since.
+    fn notice_cut(&self, uid: u32, whole: &mut Whole) {
+        let Target::Document(name, path) = &whole.target else {
+            return;
+        };
+        let key = (uid, name.clone(), path.clone());
+        let cuts = self
+            .writers
+            .get(&key)
+            .map_or(whole.cuts, |writers| writers.cuts);
+        if cuts > whole.cuts {
+            whole.cuts = cuts;
+            whole.bytes.clear();
+            whole.changed = true;
+        }
+    }
+
     fn commit(&mut self, handle: &mut Handle) -> Result<()> {
         let uid = handle.uid;
+        if let File::Whole(whole) = &mut handle.file {
+            self.notice_cut(uid, whole);
+        }
         let File::Whole(whole) = &mut handle.file else {
             return Ok(());
         };
@@ -344,6 +384,7 @@ impl Service for MemoryService {
             target,
             bytes: Vec::new(),
             changed: false,
+            cuts: 0,
             append: how.append,
         };
         if how.write {
@@ -379,6 +420,9 @@ impl Service for MemoryService {
     }
 
     fn write(&mut self, handle: &mut Handle, at: u64, data: &[u8]) -> Result<Step<usize>> {
+        if let File::Whole(whole) = &mut handle.file {
+            self.notice_cut(handle.uid, whole);
+        }
         match &mut handle.file {
             File::Text(_) => Err(Errno::EBADF),
             File::Question(question) => {
@@ -464,6 +508,17 @@ impl Service for MemoryService {
     fn close(&mut self, mut handle: Handle) {
         // Only what flush did not do (and could not report) is left.
         let _ = self.commit(&mut handle);
+        if let File::Whole(Whole {
+            target: Target::Document(name, path),
+            ..
+        }) = handle.file
+        {
+            let key = (handle.uid, name, path);
+            match self.writers.get_mut(&key) {
+                Some(writers) if writers.handles > 1 => writers.handles -= 1,
+                _ => drop(self.writers.remove(&key)),
+            }
+        }
     }
 
     fn ready(&mut self, handle: &mut Handle) -> Ready {
@@ -490,7 +545,11 @@ impl Service for MemoryService {
                 let now = hub.now();
                 hub.writable(caller.uid, &name)
                     .map_err(|error| error.errno())?;
-                self.truncated.insert((caller.uid, name, path), now);
+                let key = (caller.uid, name, path);
+                match self.writers.get_mut(&key) {
+                    Some(writers) => writers.cuts += 1,
+                    None => drop(self.truncated.insert(key, now)),
+                }
                 Ok(())
             }
             Route::Meta(..) | Route::Control(..) if length == 0 => Ok(()),
@@ -602,6 +661,10 @@ impl MemoryService {
         let key = (caller.uid, name.clone(), path.clone());
         let cut = self.truncated.remove(&key).is_some();
         whole.changed = cut || how.truncate || !exists;
+        let writers = self.writers.entry(key).or_default();
+        writers.handles += 1;
+        writers.fresh |= !exists;
+        whole.cuts = writers.cuts;
         Ok(())
     }
 }

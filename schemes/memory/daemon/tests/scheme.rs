@@ -115,6 +115,7 @@ fn documents_are_files() {
     assert_eq!(scheme.remove("notes", Kind::Dir), Err(Errno::ENOTEMPTY));
     scheme.remove("notes/boot.md", Kind::File).unwrap();
     scheme.remove("notes/web/tcp.md", Kind::File).unwrap();
+    scheme.remove("notes/web", Kind::Dir).unwrap();
     scheme.remove("notes", Kind::Dir).unwrap();
     assert_eq!(scheme.stat("notes"), Err(Errno::ENOENT));
 }
