@@ -16,7 +16,7 @@ use super::cpu::features::Features;
 use super::cpu::{local, vectors};
 use super::devices::{io_apic, local_apic, pic, power, ps2, rtc, serial};
 use super::hal::Hal;
-use super::memory::{heap, kernel_space, layout};
+use super::memory::{bytes, heap, kernel_space, layout};
 use super::{smp, time};
 use crate::acpi::{self, Acpi};
 use crate::areas::{self, FreeRanges};
@@ -109,6 +109,7 @@ fn start(boot: Direct, how: &str) -> ! {
     let info = boot.info;
     layout::set_image_physical(info.kernel);
     log!("Valence {} ({how} boot)", env!("CARGO_PKG_VERSION"));
+    bytes::init();
     let features = Features::detect();
     features.enable();
     let areas = &boot.areas[..info.area_count as usize];

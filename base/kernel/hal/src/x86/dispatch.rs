@@ -117,7 +117,10 @@ fn page_fault(code: u64) -> Trap {
         // An access with kernel rights while in user mode. Emulators make one for far returns, which SMAP then refuses;
         // mapping a page would not help, so the program gets what a bad far return gets.
         const GENERAL_PROTECTION: u8 = 13;
-        return Trap::Exception { vector: GENERAL_PROTECTION, code: 0 };
+        return Trap::Exception {
+            vector: GENERAL_PROTECTION,
+            code: 0,
+        };
     }
     Trap::PageFault {
         addr,

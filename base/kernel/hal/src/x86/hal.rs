@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use kernel_core::machine::{
     CpuId, Frame, FrameSource, Machine, MsiMessage, OutOfFrames, Page, Perms, PowerAction, Root,
@@ -22,13 +23,14 @@ use super::cpu::features::{self, Features};
 use super::cpu::fpu::{self, Fpu};
 use super::cpu::{local, vectors};
 use super::devices::{local_apic, power, serial};
+use super::memory::user_space::Leaves;
 use super::memory::{heap, kernel_space, layout, user_space};
 use super::{dispatch, time};
 use crate::acpi::Acpi;
 use crate::areas::{FreeRanges, Range, top_of_ram};
 use crate::frame_map::FrameMap;
 use crate::limits::{MSI_COUNT, POWER_WAIT_NS};
-use crate::page_entry::{self, PRESENT};
+use crate::page_entry::{self, ADDRESS, ENTRIES, PRESENT, WRITE};
 use crate::stale::{Drop, Stale};
 
 /// The machine.
@@ -129,6 +131,14 @@ impl Hal {
             "frame {:#x} must not be mapped",
             frame.0
         );
+    }
+
+    fn leaves(&self, root: Root, from: Page, end: Page) -> Leaves {
+        self.check_root(root);
+        let end = Page(end.0.min((valence_abi::USER_END / PAGE_SIZE) as u64));
+        // SAFETY: a live root, and tables are freed only by `space_destroy`, which needs `&mut self` and gets it only
+        // between two uses of the iterator's owner: every caller here finishes with it first.
+        unsafe { Leaves::new(root, from, end) }
     }
 
     fn note_change(&mut self, root: Root, page: Page) {
@@ -250,10 +260,55 @@ impl Machine for Hal {
     }
 
     fn next_mapped(&self, root: Root, from: Page, end: Page) -> Option<Page> {
-        self.check_root(root);
-        let end = Page(end.0.min((valence_abi::USER_END / PAGE_SIZE) as u64));
-        // SAFETY: a live root.
-        unsafe { user_space::next_mapped(root, from, end) }
+        self.leaves(root, from, end).find_map(|leaf| {
+            let first = leaf.mapped().next();
+            first.map(|(page, ..)| Page(page))
+        })
+    }
+
+    fn share_range(
+        &mut self,
+        from: Root,
+        to: Root,
+        (start, end): (Page, Page),
+        write_protect: bool,
+        frames: &mut dyn FrameSource,
+    ) -> Result<usize, OutOfFrames> {
+        self.check_root(to);
+        let mut count = 0;
+        for leaf in self.leaves(from, start, end) {
+            if leaf.mapped().next().is_none() {
+                continue;
+            }
+            let mut take = table_frames(&mut self.owned, frames);
+            // SAFETY: a live root.
+            let target = unsafe { user_space::leaf_for(to, leaf.page, &mut take)? };
+            drop(take);
+            for (page, slot, entry) in leaf.mapped() {
+                let kept = if write_protect { entry & !WRITE } else { entry };
+                if kept != entry {
+                    slot.store(kept, Ordering::Release);
+                    self.note_change(from, Page(page));
+                }
+                let old = target[page as usize % ENTRIES].swap(kept, Ordering::AcqRel);
+                if old & PRESENT != 0 {
+                    self.note_change(to, Page(page));
+                }
+                frames.retain(Frame((entry & ADDRESS) >> 12));
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn unmap_range(&mut self, root: Root, (start, end): (Page, Page), each: &mut dyn FnMut(Frame)) {
+        for leaf in self.leaves(root, start, end) {
+            for (page, slot, entry) in leaf.mapped() {
+                slot.store(0, Ordering::Release);
+                self.note_change(root, Page(page));
+                each(Frame((entry & ADDRESS) >> 12));
+            }
+        }
     }
 
     fn flush(&mut self, root: Root) {

@@ -1,5 +1,6 @@
 //! Page tables and the kernel heap.
 
+pub(super) mod bytes;
 pub(super) mod devices;
 pub(super) mod heap;
 pub(super) mod kernel_space;

@@ -54,21 +54,22 @@ pub(in crate::x86) unsafe fn find(
     Some(&unsafe { table(at) }[index(address, level)])
 }
 
-/// Whether an address is mapped by a page of 4 KiB; if not, the level of the table whose entry is absent.
+/// The last table on the way to an address; if it is absent, the level of the entry that is.
 ///
 /// # Safety
 ///
 /// As for [`find`].
-pub(in crate::x86) unsafe fn probe(root: u64, address: u64) -> Result<(), u32> {
+pub(in crate::x86) unsafe fn leaf(root: u64, address: u64) -> Result<&'static Table, u32> {
     let mut at = root;
-    for level in (1..=4).rev() {
+    for level in (2..=4).rev() {
         // SAFETY: as in `find`.
         at = unsafe { table(at) }[index(address, level)].load(Ordering::Relaxed);
         if at & PRESENT == 0 {
             return Err(level);
         }
     }
-    Ok(())
+    // SAFETY: as in `find`.
+    Ok(unsafe { table(at) })
 }
 
 /// The entry that [`find`] gives, making missing tables from frames that `take` hands out, with `flags` in the new entries. `None` when

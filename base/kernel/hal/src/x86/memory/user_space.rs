@@ -2,7 +2,8 @@
 //!
 //! Tables are freed only with their space. So after an `unmap` a flush of the one page is enough.
 
-use core::sync::atomic::Ordering;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use kernel_core::machine::{Frame, OutOfFrames, Page, Perms, Root};
 
@@ -89,21 +90,85 @@ pub(in crate::x86) unsafe fn lookup(root: Root, page: Page) -> u64 {
     slot.map_or(0, |slot| slot.load(Ordering::Relaxed))
 }
 
-/// The first mapped page of `from..end` (user half), skipping absent tables as a whole.
+/// A part of a last table: entries `range`, of which the first is that of `page`.
+pub(in crate::x86) struct Leaf {
+    pub(in crate::x86) table: &'static tables::Table,
+    pub(in crate::x86) page: u64,
+    pub(in crate::x86) range: Range<usize>,
+}
+
+impl Leaf {
+    /// The entries that map something, with their page numbers.
+    pub(in crate::x86) fn mapped(&self) -> impl Iterator<Item = (u64, &'static AtomicU64, u64)> {
+        let entries = self.table[self.range.clone()].iter().zip(self.page..);
+        entries.filter_map(|(slot, page)| {
+            let entry = slot.load(Ordering::Relaxed);
+            (entry & PRESENT != 0).then_some((page, slot, entry))
+        })
+    }
+}
+
+/// The last tables for a range of pages, absent ones skipped as a whole.
+pub(in crate::x86) struct Leaves {
+    root: u64,
+    page: u64,
+    end: u64,
+}
+
+impl Leaves {
+    /// # Safety
+    ///
+    /// `root` is a live space as long as the iterator or a [`Leaf`] of it is in use; the range is in the user half.
+    pub(in crate::x86) unsafe fn new(root: Root, from: Page, end: Page) -> Self {
+        Self {
+            root: root.0.0 << 12,
+            page: from.0,
+            end: end.0,
+        }
+    }
+}
+
+impl Iterator for Leaves {
+    type Item = Leaf;
+
+    fn next(&mut self) -> Option<Leaf> {
+        while self.page < self.end {
+            // SAFETY: a live space's tables stay.
+            match unsafe { tables::leaf(self.root, self.page << 12) } {
+                Ok(table) => {
+                    let (page, first) = (self.page, self.page as usize % ENTRIES);
+                    let last = ENTRIES.min(first + (self.end - page) as usize);
+                    self.page += (last - first) as u64;
+                    return Some(Leaf {
+                        table,
+                        page,
+                        range: first..last,
+                    });
+                }
+                Err(level) => {
+                    let covered = 1 << (9 * (level - 1));
+                    self.page = (self.page | (covered - 1)) + 1;
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The last table for a page, made if absent.
 ///
 /// # Safety
 ///
 /// `root` is a live space.
-pub(in crate::x86) unsafe fn next_mapped(root: Root, from: Page, end: Page) -> Option<Page> {
-    let mut page = from.0;
-    while page < end.0 {
-        // SAFETY: a live space's tables stay.
-        let Err(level) = (unsafe { tables::probe(root.0.0 << 12, page << 12) }) else {
-            return Some(Page(page));
-        };
-        // Nothing is mapped in the rest of what this entry covers.
-        let covered = 1 << (9 * (level - 1));
-        page = (page | (covered - 1)) + 1;
+pub(in crate::x86) unsafe fn leaf_for(
+    root: Root,
+    page: u64,
+    take: Take,
+) -> Result<&'static tables::Table, OutOfFrames> {
+    let (root, address) = (root.0.0 << 12, page << 12);
+    // SAFETY: a live space's tables stay; `take` gives unused frames.
+    unsafe {
+        tables::find_or_make(root, address, 1, WRITE | USER, take).ok_or(OutOfFrames)?;
+        tables::leaf(root, address).map_err(|_| OutOfFrames)
     }
-    None
 }
