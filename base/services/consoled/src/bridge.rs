@@ -2,88 +2,161 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, sleep};
 use std::time::Instant;
 
-use crate::Restarts;
+use valence_daemon::log;
+
+use crate::probe::{ANSWER_WAIT, QUESTION, Size, take_answer};
+use crate::{Console, Restarts};
 
 const TERMINALS: &str = "/scheme/pty";
 const LOG_ECHO: &str = "/scheme/log/.echo";
-/// Rows and columns of a serial terminal that nobody has asked: 24 by 80.
-const WINSIZE: [u8; 8] = [24, 0, 80, 0, 0, 0, 0, 0];
 const CHUNK_BYTES: usize = 4096;
+/// Bytes typed while there is no shell that are kept for the next one.
+const TYPED_MAX: usize = 4096;
 
-/// The terminal whose keyboard the port is now.
-type Current = Arc<Mutex<Option<File>>>;
+/// What the thread that reads the port shares with the one that runs shells.
+#[derive(Default)]
+struct Keyboard {
+    state: Mutex<Keys>,
+    typed: Condvar,
+}
+
+#[derive(Default)]
+struct Keys {
+    /// The terminal that keys go to; none between two shells.
+    master: Option<File>,
+    /// Keys without a terminal.
+    waiting: Vec<u8>,
+}
+
+impl Keyboard {
+    fn lock(&self) -> MutexGuard<'_, Keys> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Port to terminal, until the port fails.
+    fn read(&self, mut port: File) -> io::Error {
+        let mut buf = [0; CHUNK_BYTES];
+        loop {
+            let len = match port.read(&mut buf) {
+                Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return error,
+            };
+            let mut keys = self.lock();
+            match keys
+                .master
+                .as_ref()
+                .and_then(|master| master.try_clone().ok())
+            {
+                Some(mut master) => {
+                    // A terminal whose queue is full makes this wait; nothing else may wait for it.
+                    drop(keys);
+                    let _ = master.write_all(&buf[..len]);
+                }
+                None if keys.waiting.len() < TYPED_MAX => {
+                    keys.waiting.extend_from_slice(&buf[..len]);
+                    self.typed.notify_all();
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Asks the other end for its size; none when nobody answers.
+    fn ask_size(&self, screen: &mut File) -> Option<Size> {
+        screen.write_all(QUESTION).ok()?;
+        let start = Instant::now();
+        let mut keys = self.lock();
+        loop {
+            if let Some(size) = take_answer(&mut keys.waiting) {
+                return Some(size);
+            }
+            let left = ANSWER_WAIT.checked_sub(start.elapsed())?;
+            let waited = self.typed.wait_timeout(keys, left);
+            keys = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Connects the keys to a terminal, beginning with those that were typed before.
+    fn connect(&self, mut master: File) {
+        let mut keys = self.lock();
+        let waiting = std::mem::take(&mut keys.waiting);
+        let _ = master.write_all(&waiting);
+        keys.master = Some(master);
+    }
+}
 
 /// Runs shells on the port for ever; returns only with a reason why it cannot.
-pub fn run(port_path: &str, shell: &[String]) -> Result<(), String> {
+pub fn run(console: &Console) -> Result<(), String> {
+    let path = &console.port;
     let open_port = || {
-        let port = OpenOptions::new().read(true).write(true).open(port_path);
-        port.map_err(|error| format!("{port_path}: {error}"))
+        let port = OpenOptions::new().read(true).write(true).open(path);
+        port.map_err(|error| format!("{path}: {error}"))
     };
     let mut screen = open_port()?;
-    let keyboard = open_port()?;
-    let current = Current::default();
-    let typed = Arc::clone(&current);
-    let port_name = port_path.to_owned();
-    thread::spawn(move || {
-        let error = read_keyboard(keyboard, &typed);
-        valence_daemon::log!("consoled: {port_name}: {error}");
-    });
+    let port = open_port()?;
+    let keyboard = Arc::new(Keyboard::default());
+    let reader = Arc::clone(&keyboard);
+    let name = path.clone();
+    thread::spawn(move || log!("consoled: {name}: {}", reader.read(port)));
     valence_daemon::ready::notify();
     // From here on the port belongs to the shell; the log of the boot stays readable in the log scheme.
-    let _ = OpenOptions::new()
-        .write(true)
-        .open(LOG_ECHO)
-        .and_then(|mut echo| echo.write_all(b"off"));
+    let echo = OpenOptions::new().write(true).open(LOG_ECHO);
+    let _ = echo.and_then(|mut echo| echo.write_all(b"off"));
     let mut restarts = Restarts::default();
     loop {
         let start = Instant::now();
-        let outcome = one_shell(&screen, &current, shell);
+        let outcome = one_shell(&mut screen, &keyboard, console);
         let is_success = outcome.as_ref().is_ok_and(ExitStatus::success);
         if let Some(pause) = restarts.pause_after(start.elapsed(), is_success) {
-            let what = shell.join(" ");
             let why = match outcome {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             };
-            let seconds = pause.as_millis() as f32 / 1000.0;
-            let text = format!("\r\nconsoled: {what}: {why}; trying again in {seconds:.1} s\r\n");
-            let _ = screen.write_all(text.as_bytes());
-            valence_daemon::log!("{}", text.trim());
+            let (what, seconds) = (console.shell.join(" "), pause.as_secs_f32());
+            let text = format!("consoled: {what}: {why}; trying again in {seconds:.1} s");
+            let _ = screen.write_all(format!("\r\n{text}\r\n").as_bytes());
+            log!("{text}");
             sleep(pause);
         }
     }
 }
 
 /// Makes a terminal, runs one shell on it and waits for its end.
-fn one_shell(screen: &File, current: &Current, shell: &[String]) -> io::Result<ExitStatus> {
+fn one_shell(screen: &mut File, keyboard: &Keyboard, console: &Console) -> io::Result<ExitStatus> {
+    let size = keyboard.ask_size(screen);
     let read_write = || OpenOptions::new().read(true).write(true).clone();
     let master = read_write().open(format!("{TERMINALS}/ptmx"))?;
     let slave = read_write().open(slave_path(&master)?)?;
-    set_winsize(&master)?;
+    set_size(&master, size.unwrap_or_default())?;
     let shown = (master.try_clone()?, screen.try_clone()?);
     thread::spawn(move || show(shown.0, shown.1));
-    *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(master);
+    keyboard.connect(master);
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--session").args(shell);
+    command
+        .arg("--session")
+        .args(console.command(size.is_some()));
+    command.env("TERM", if size.is_some() { "xterm" } else { "dumb" });
     command
         .stdin(slave.try_clone()?)
         .stdout(slave.try_clone()?)
         .stderr(slave);
-    let mut child = command.spawn()?;
+    let child = command.spawn();
     // The command holds the slave open, and the terminal's end is seen only when nobody does.
     drop(command);
-    let status = child.wait();
-    *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let status = child.and_then(|mut child| child.wait());
+    keyboard.lock().master = None;
     status
 }
 
 fn slave_path(master: &File) -> io::Result<String> {
-    use std::os::fd::AsRawFd;
     let name = libredox::Fd::new(libredox::call::dup(
         master.as_raw_fd() as usize,
         b"ptsname",
@@ -93,32 +166,13 @@ fn slave_path(master: &File) -> io::Result<String> {
     Ok(format!("{TERMINALS}/{}", u32::from_le_bytes(number)))
 }
 
-fn set_winsize(master: &File) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let size = libredox::Fd::new(libredox::call::dup(
+fn set_size(master: &File, size: Size) -> io::Result<()> {
+    let setting = libredox::Fd::new(libredox::call::dup(
         master.as_raw_fd() as usize,
         b"winsize",
     )?);
-    size.write(&WINSIZE)?;
+    setting.write(&size.to_bytes())?;
     Ok(())
-}
-
-/// Port to terminal. What is typed while no shell runs is lost.
-fn read_keyboard(mut port: File, current: &Current) -> io::Error {
-    let mut buf = [0; CHUNK_BYTES];
-    loop {
-        let len = match port.read(&mut buf) {
-            Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return error,
-        };
-        let master = current.lock().unwrap_or_else(PoisonError::into_inner);
-        let master = master.as_ref().and_then(|master| master.try_clone().ok());
-        if let Some(mut master) = master {
-            let _ = master.write_all(&buf[..len]);
-        }
-    }
 }
 
 /// Terminal to port, until the last program has closed the terminal.

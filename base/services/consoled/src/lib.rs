@@ -7,6 +7,7 @@
 
 #[cfg(target_os = "redox")]
 pub mod bridge;
+pub mod probe;
 #[cfg(target_os = "redox")]
 pub mod session;
 
@@ -16,6 +17,40 @@ use std::time::Duration;
 pub const WORKED_AFTER: Duration = Duration::from_secs(2);
 /// Longest pause before the next shell.
 pub const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// What a console does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Console {
+    /// The serial port.
+    pub port: String,
+    /// Shell and arguments.
+    pub shell: Vec<String>,
+    /// Argument for the shell when no terminal answers at the other end.
+    pub plain: Option<String>,
+}
+
+impl Console {
+    /// Reads `[--plain ARGUMENT] PORT SHELL [ARGUMENT…]`.
+    pub fn parse(args: &[String]) -> Option<Console> {
+        let (plain, rest) = match args {
+            [flag, plain, rest @ ..] if flag == "--plain" => (Some(plain.clone()), rest),
+            rest => (None, rest),
+        };
+        let (port, shell) = rest.split_first()?;
+        let valid = !shell.is_empty() && !port.starts_with('-');
+        valid.then(|| Console {
+            port: port.clone(),
+            shell: shell.to_vec(),
+            plain,
+        })
+    }
+
+    /// The shell's command line, for a terminal or for a mere line of bytes.
+    pub fn command(&self, is_terminal: bool) -> Vec<String> {
+        let plain = self.plain.iter().filter(|_| !is_terminal);
+        self.shell.iter().chain(plain).cloned().collect()
+    }
+}
 
 /// Decides how long to wait before the next shell.
 #[derive(Debug, Default)]
@@ -38,6 +73,18 @@ impl Restarts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_plain_argument_is_for_lines_without_a_terminal() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let console = Console::parse(&words("--plain -p /port sh -l")).unwrap();
+        assert_eq!(console.command(true), ["sh", "-l"]);
+        assert_eq!(console.command(false), ["sh", "-l", "-p"]);
+        let console = Console::parse(&words("/port sh")).unwrap();
+        assert_eq!(console.command(false), ["sh"]);
+        assert_eq!(Console::parse(&words("/port")), None);
+        assert_eq!(Console::parse(&words("--plain -p")), None);
+    }
 
     #[test]
     fn a_shell_that_worked_is_followed_at_once() {

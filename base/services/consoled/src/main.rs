@@ -1,6 +1,7 @@
 //! Login shells on a serial port; see the library of this crate.
 //!
-//! usage: `consoled PORT SHELL [ARGUMENT…]`
+//! usage: `consoled [--plain ARGUMENT] PORT SHELL [ARGUMENT…]`; ARGUMENT of `--plain` is given to the shell when no
+//! terminal answers at the other end of the port.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -16,11 +17,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let reason = match args.as_slice() {
         [flag, shell @ ..] if flag == "--session" => consoled::session::run(shell).to_string(),
-        [port, shell @ ..] if !shell.is_empty() => match consoled::bridge::run(port, shell) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(reason) => reason,
+        args => match consoled::Console::parse(args).map(|console| consoled::bridge::run(&console))
+        {
+            None => "usage: consoled [--plain ARGUMENT] PORT SHELL [ARGUMENT…]".to_owned(),
+            Some(Ok(())) => return ExitCode::SUCCESS,
+            Some(Err(reason)) => reason,
         },
-        _ => "usage: consoled PORT SHELL [ARGUMENT…]".to_owned(),
     };
     eprintln!("consoled: {reason}");
     ExitCode::FAILURE
