@@ -132,6 +132,7 @@ fn a_handler_keeps_the_registers() -> Outcome {
 }
 
 unsafe extern "C" {
+    fn sigsuspend(mask: *const libc::sigset_t) -> c_int;
     fn setitimer(which: c_int, new: *const libc::itimerval, old: *mut libc::itimerval) -> c_int;
 }
 
@@ -298,7 +299,7 @@ fn suspend_waits_for_a_handler() -> Outcome {
         mask(libc::SIG_BLOCK, &[libc::SIGUSR1]);
         let Ok(_) = signal_later(100) else { return 9 };
         // SAFETY: a valid set.
-        let result = unsafe { libc::sigsuspend(&set_of(&[])) };
+        let result = unsafe { sigsuspend(&set_of(&[])) };
         c_int::from(result != -1 || COUNT.load(Ordering::SeqCst) != 1)
     })
 }

@@ -204,15 +204,16 @@ fn key_destructors_run() -> Outcome {
 
 fn once_runs_once() -> Outcome {
     static RUNS: AtomicU32 = AtomicU32::new(0);
-    struct Shared(std::cell::UnsafeCell<libc::pthread_once_t>);
+    // pthread_once_t is an int that starts at zero, on Linux and here.
+    struct Shared(std::cell::UnsafeCell<c_int>);
     // SAFETY: pthread_once is made for concurrent use.
     unsafe impl Sync for Shared {}
-    static ONCE: Shared = Shared(std::cell::UnsafeCell::new(libc::PTHREAD_ONCE_INIT));
+    static ONCE: Shared = Shared(std::cell::UnsafeCell::new(0));
     extern "C" fn count() {
         RUNS.fetch_add(1, Ordering::SeqCst);
     }
     unsafe extern "C" {
-        fn pthread_once(once: *mut libc::pthread_once_t, run: extern "C" fn()) -> c_int;
+        fn pthread_once(once: *mut c_int, run: extern "C" fn()) -> c_int;
     }
     extern "C" fn call(_argument: *mut c_void) -> *mut c_void {
         // SAFETY: the cell lives as long as the program.
