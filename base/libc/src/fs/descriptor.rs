@@ -8,6 +8,7 @@ use valence_abi::scheme::std_fs;
 const F_GETLK: c_int = 5;
 const F_SETLK: c_int = 6;
 const F_SETLKW: c_int = 7;
+const DUPFD_CLOEXEC: c_int = F_DUPFD_CLOEXEC as c_int;
 const OPEN_MAX: c_int = 1024;
 const LOCK_UN: c_int = 8;
 
@@ -84,22 +85,36 @@ unsafe fn record_lock(fd: c_int, command: c_int, lock: *mut Flock) -> Result<usi
     }
 }
 
+/// Tells epoll about a copy.
+fn note_copy(fd: c_int, copy: usize) -> usize {
+    crate::poll::copied(fd, copy as c_int);
+    copy
+}
+
+/// Makes `new` a copy of `fd`, closing what it was.
+fn replace(fd: c_int, new: c_int, cloexec: usize) -> Result<usize, Errno> {
+    // SAFETY: no pointers.
+    let copy = unsafe { syscall!(DUP2, fd, new, cloexec)? };
+    crate::poll::forget(new);
+    Ok(note_copy(fd, copy))
+}
+
 c_api! {
     fn close(fd: c_int) -> c_int {
         crate::poll::forget(fd);
         error::int(syscall!(CLOSE, fd))
     }
     fn dup(fd: c_int) -> c_int {
-        error::int(syscall!(DUP, fd, 0, 0, 0))
+        error::int(syscall!(DUP, fd, 0, 0, 0).map(|copy| note_copy(fd, copy)))
     }
     fn dup2(fd: c_int, new: c_int) -> c_int {
         if fd == new {
             return if fcntl(fd, F_GETFD as c_int, 0) < 0 { -1 } else { new };
         }
-        error::int(syscall!(DUP2, fd, new, 0))
+        error::int(replace(fd, new, 0))
     }
     fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
-        error::int(syscall!(DUP2, fd, new, flags as usize & O_CLOEXEC))
+        error::int(replace(fd, new, flags as usize & O_CLOEXEC))
     }
     /// The `libc` crate inside std knows no F_DUPFD_CLOEXEC of its own and passes F_DUPFD (0): its `try_clone` would leak
     /// descriptors to children. So F_DUPFD sets close-on-exec too; who wants it cleared uses F_SETFD or `dup`
@@ -107,7 +122,10 @@ c_api! {
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
         match command {
             F_GETLK | F_SETLK | F_SETLKW => error::int(record_lock(fd, command, argument as *mut Flock)),
-            0 => error::int(syscall!(FCNTL, fd, F_DUPFD_CLOEXEC, argument as c_int)),
+            0 | DUPFD_CLOEXEC => {
+                let copy = syscall!(FCNTL, fd, F_DUPFD_CLOEXEC, argument as c_int);
+                error::int(copy.map(|copy| note_copy(fd, copy)))
+            }
             _ => error::int(syscall!(FCNTL, fd, command, argument as c_int as usize)),
         }
     }

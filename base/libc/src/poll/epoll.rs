@@ -3,8 +3,9 @@
 //!
 //! The kernel's queues are edge-triggered. Level-triggered members are therefore subscribed again before each wait that
 //! follows their event: the kernel then reports at once what is still ready. The table of members lives here and not in
-//! the kernel; it does not follow an epoll descriptor through `dup` or `fork` (CAVEATS.md). As on Linux, a regular file
-//! (a descriptor without readiness) cannot be a member: EPERM.
+//! the kernel: it names epoll instances by a number of its own, to which all copies of the descriptor lead, but it does
+//! not reach other processes (CAVEATS.md). As on Linux, a regular file (a descriptor without readiness) cannot be a
+//! member: EPERM.
 
 use super::{new_queue, subscribe, wait};
 use crate::sync::{Lock, Mutex};
@@ -27,10 +28,15 @@ const CTL_MOD: c_int = 3;
 const LINUX_CLOEXEC: usize = 0o2_000_000;
 const MEMBERS_MAX: usize = 2048;
 const BATCH: usize = 64;
+const QUEUES_MAX: usize = 64;
 
+/// An epoll instance; 0 is none.
+type Instance = u32;
+
+/// A member of an epoll instance. All zero bytes are a free entry, so that the tables take no room in the program.
 #[derive(Clone, Copy)]
 struct Member {
-    queue: c_int,
+    instance: Instance,
     fd: c_int,
     events: u32,
     data: u64,
@@ -38,15 +44,28 @@ struct Member {
     reported: bool,
 }
 
+const FREE: Member = Member {
+    instance: 0,
+    fd: 0,
+    events: 0,
+    data: 0,
+    reported: false,
+};
+
 struct Members {
-    entries: [Option<Member>; MEMBERS_MAX],
+    entries: [Member; MEMBERS_MAX],
     /// No entry at or above this index.
     end: usize,
+    /// Descriptors that are epoll instances.
+    queues: [(Instance, c_int); QUEUES_MAX],
+    last_instance: Instance,
 }
 
 static MEMBERS: Mutex<Members> = Mutex::new(Members {
-    entries: [None; MEMBERS_MAX],
+    entries: [FREE; MEMBERS_MAX],
     end: 0,
+    queues: [(0, 0); QUEUES_MAX],
+    last_instance: 0,
 });
 
 /// The table's lock, for fork.
@@ -55,37 +74,78 @@ pub(crate) fn lock() -> &'static Lock {
 }
 
 impl Members {
-    fn find(&mut self, queue: c_int, fd: c_int) -> Option<&mut Option<Member>> {
+    fn instance(&self, queue: c_int) -> Option<Instance> {
+        let entry = self
+            .queues
+            .iter()
+            .find(|entry| entry.0 != 0 && entry.1 == queue)?;
+        Some(entry.0)
+    }
+
+    fn add_queue(&mut self, queue: c_int, instance: Instance) -> Result<(), Errno> {
+        let entry = self
+            .queues
+            .iter_mut()
+            .find(|entry| entry.0 == 0)
+            .ok_or(e::EMFILE)?;
+        *entry = (instance, queue);
+        Ok(())
+    }
+
+    fn find(&mut self, instance: Instance, fd: c_int) -> Option<&mut Member> {
         let end = self.end;
-        let matches = |entry: &Option<Member>| {
-            entry.is_some_and(|member| member.queue == queue && member.fd == fd)
-        };
-        self.entries[..end].iter_mut().find(|entry| matches(entry))
+        self.entries[..end]
+            .iter_mut()
+            .find(|member| member.instance == instance && member.fd == fd)
     }
 
     fn add(&mut self, member: Member) -> Result<(), Errno> {
         let index = self
             .entries
             .iter()
-            .position(Option::is_none)
+            .position(|entry| entry.instance == 0)
             .ok_or(e::ENOSPC)?;
-        self.entries[index] = Some(member);
+        self.entries[index] = member;
         self.end = self.end.max(index + 1);
         Ok(())
+    }
+
+    fn remove(&mut self, matches: impl Fn(&Member) -> bool) {
+        let end = self.end;
+        for member in &mut self.entries[..end] {
+            if matches(member) {
+                *member = FREE;
+            }
+        }
+        while self.end > 0 && self.entries[self.end - 1].instance == 0 {
+            self.end -= 1;
+        }
     }
 }
 
 /// Forgets a descriptor that is being closed, as member and as queue.
 pub(crate) fn forget(fd: c_int) {
     let mut members = MEMBERS.lock();
-    let end = members.end;
-    for entry in &mut members.entries[..end] {
-        if entry.is_some_and(|member| member.queue == fd || member.fd == fd) {
-            *entry = None;
-        }
+    if members.end > 0 {
+        members.remove(|member| member.fd == fd);
     }
-    while members.end > 0 && members.entries[members.end - 1].is_none() {
-        members.end -= 1;
+    let Some(instance) = members.instance(fd) else {
+        return;
+    };
+    for entry in members.queues.iter_mut().filter(|entry| entry.1 == fd) {
+        *entry = (0, 0);
+    }
+    if members.queues.iter().all(|entry| entry.0 != instance) {
+        members.remove(|member| member.instance == instance);
+    }
+}
+
+/// A descriptor got a copy: a copy of an epoll descriptor is the same instance.
+pub(crate) fn copied(from: c_int, to: c_int) {
+    let mut members = MEMBERS.lock();
+    if let Some(instance) = members.instance(from) {
+        // Without a free entry the copy is no epoll descriptor: epoll_ctl on it says EINVAL.
+        let _ = members.add_queue(to, instance);
     }
 }
 
@@ -124,39 +184,38 @@ fn control(
         return Err(e::EINVAL);
     }
     let mut members = MEMBERS.lock();
+    let instance = members.instance(queue).ok_or(e::EINVAL)?;
     match (operation, event) {
         (CTL_DEL, _) => {
-            let entry = members.find(queue, fd).ok_or(e::ENOENT)?;
-            *entry = None;
+            let member = members.find(instance, fd).ok_or(e::ENOENT)?;
+            *member = FREE;
             let _ = subscribe(queue as usize, fd as usize, 0, 0);
         }
         (CTL_ADD, Some(&EpollEvent { events, data, .. })) => {
-            if members.find(queue, fd).is_some() {
+            if members.find(instance, fd).is_some() {
                 return Err(e::EEXIST);
             }
             members.add(Member {
-                queue,
+                instance,
                 fd,
                 events,
                 data,
                 reported: false,
             })?;
             if let Err(errno) = join(queue, fd, events) {
-                if let Some(entry) = members.find(queue, fd) {
-                    *entry = None;
-                }
+                members.remove(|member| member.instance == instance && member.fd == fd);
                 return Err(errno);
             }
         }
         (CTL_MOD, Some(&EpollEvent { events, data, .. })) => {
-            let entry = members.find(queue, fd).ok_or(e::ENOENT)?;
-            *entry = Some(Member {
-                queue,
+            let member = members.find(instance, fd).ok_or(e::ENOENT)?;
+            *member = Member {
+                instance,
                 fd,
                 events,
                 data,
                 reported: false,
-            });
+            };
             join(queue, fd, events)?;
         }
         (CTL_ADD | CTL_MOD, None) => return Err(e::EFAULT),
@@ -166,26 +225,31 @@ fn control(
 }
 
 /// Subscribes the level-triggered members again that were reported.
-fn renew(queue: c_int) {
+fn renew(queue: c_int) -> Result<(), Errno> {
     let mut members = MEMBERS.lock();
+    let instance = members.instance(queue).ok_or(e::EINVAL)?;
     let end = members.end;
-    for member in members.entries[..end].iter_mut().flatten() {
-        if member.queue == queue && member.reported && member.events & (EPOLLET | EPOLLONESHOT) == 0
-        {
+    for member in &mut members.entries[..end] {
+        let level = member.events & (EPOLLET | EPOLLONESHOT) == 0;
+        if member.instance == instance && member.reported && level {
             member.reported = false;
             let _ = join(queue, member.fd, member.events);
         }
     }
+    Ok(())
 }
 
 /// Translates the kernel's events; several for one descriptor become one.
 fn translate(queue: c_int, events: &[Event], out: &mut [EpollEvent]) -> usize {
     let mut members = MEMBERS.lock();
+    let Some(instance) = members.instance(queue) else {
+        return 0;
+    };
     let mut fds = [-1; BATCH];
     let mut count = 0;
     for event in events {
         let fd = event.data as c_int;
-        let Some(Some(member)) = members.find(queue, fd) else {
+        let Some(member) = members.find(instance, fd) else {
             continue;
         };
         let read = if event.flags & EVENT_READ != 0 {
@@ -193,13 +257,12 @@ fn translate(queue: c_int, events: &[Event], out: &mut [EpollEvent]) -> usize {
         } else {
             0
         };
-        let ready = (read
-            | if event.flags & EVENT_WRITE != 0 {
-                EPOLLOUT | EPOLLWRNORM
-            } else {
-                0
-            })
-            & member.events;
+        let write = if event.flags & EVENT_WRITE != 0 {
+            EPOLLOUT | EPOLLWRNORM
+        } else {
+            0
+        };
+        let ready = (read | write) & member.events;
         if ready == 0 {
             continue;
         }
@@ -208,14 +271,12 @@ fn translate(queue: c_int, events: &[Event], out: &mut [EpollEvent]) -> usize {
             continue;
         }
         member.reported = true;
-        (out[count], fds[count]) = (
-            EpollEvent {
-                events: ready,
-                data: member.data,
-                pad: 0,
-            },
-            fd,
-        );
+        out[count] = EpollEvent {
+            events: ready,
+            data: member.data,
+            pad: 0,
+        };
+        fds[count] = fd;
         count += 1;
         if member.events & EPOLLONESHOT != 0 {
             let _ = subscribe(queue as usize, fd as usize, 0, 0);
@@ -235,7 +296,7 @@ fn wait_until(
         return Err(e::EINVAL);
     }
     loop {
-        renew(queue);
+        renew(queue)?;
         let mut events = [Event::default(); BATCH];
         let count = wait(queue as usize, &mut events[..room], deadline, mask)?;
         let given = translate(queue, events.get(..count).ok_or(e::EIO)?, out);
@@ -246,11 +307,21 @@ fn wait_until(
     }
 }
 
+/// A new epoll instance with its first descriptor.
+fn create(cloexec: usize) -> Result<usize, Errno> {
+    let queue = new_queue(cloexec)?;
+    let mut members = MEMBERS.lock();
+    members.last_instance += 1;
+    let instance = members.last_instance;
+    members.add_queue(queue.0 as c_int, instance)?;
+    Ok(queue.into_raw())
+}
+
 c_api! {
     fn epoll_create1(flags: c_int) -> c_int {
         let flags = flags as usize;
         let cloexec = if flags & (O_CLOEXEC | LINUX_CLOEXEC) != 0 { O_CLOEXEC } else { 0 };
-        error::int(new_queue(cloexec).map(crate::fs::Fd::into_raw))
+        error::int(create(cloexec))
     }
     fn epoll_create(size: c_int) -> c_int {
         if size <= 0 { error::int(Err(e::EINVAL)) } else { epoll_create1(0) }
