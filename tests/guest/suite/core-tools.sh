@@ -40,7 +40,5 @@ expect "sed" "one-two" "$(echo 'one two' | sed 's/ /-/')"
 expect "awk" "500500" "$(awk '{ sum += $1 } END { print sum }' numbers)"
 expect "grep" "2" "$(printf 'a1\nb\na22\n' | grep -c 'a[0-9]\{1,2\}$')"
 expect "grep -v, -i, -E" "b" "$(printf 'A1\nb\na22\n' | grep -viE '^a[0-9]+$')"
-expect "find" "./numbers" "$(find . -name 'num*[a-z]' -type f -size +1k)"
-expect "xargs" "3893" "$(find . -name numbers -print0 | xargs -0 cat | wc -c | tr -d ' ')"
 expect "basename, dirname" "c /a/b" "$(basename /a/b/c) $(dirname /a/b/c)"
 exit $failed
