@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use valence_daemon::log;
 
+use crate::keys::{SEQUENCE_WAIT, settled};
 use crate::probe::{ANSWER_WAIT, QUESTION, Size, take_answer};
 use crate::{Console, Restarts};
 
@@ -39,7 +40,7 @@ impl Keyboard {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Port to terminal, until the port fails.
+    /// Takes keys from the port until it fails. While nothing takes them, those beyond a limit are lost.
     fn read(&self, mut port: File) -> io::Error {
         let mut buf = [0; CHUNK_BYTES];
         loop {
@@ -50,22 +51,43 @@ impl Keyboard {
                 Err(error) => return error,
             };
             let mut keys = self.lock();
-            match keys
-                .master
-                .as_ref()
-                .and_then(|master| master.try_clone().ok())
-            {
-                Some(mut master) => {
-                    // A terminal whose queue is full makes this wait; nothing else may wait for it.
-                    drop(keys);
-                    let _ = master.write_all(&buf[..len]);
-                }
-                None if keys.waiting.len() < TYPED_MAX => {
-                    keys.waiting.extend_from_slice(&buf[..len]);
-                    self.typed.notify_all();
-                }
-                None => {}
+            if keys.waiting.len() < TYPED_MAX {
+                keys.waiting.extend_from_slice(&buf[..len]);
             }
+            self.typed.notify_all();
+        }
+    }
+
+    /// Hands keys to the terminal, whole sequences at a time.
+    fn deliver(&self) {
+        let mut keys = self.lock();
+        loop {
+            let Some(master) = keys.master.as_ref().filter(|_| !keys.waiting.is_empty()) else {
+                keys = self
+                    .typed
+                    .wait(keys)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let mut master = master.try_clone().ok();
+            let before = keys.waiting.len();
+            let mut count = settled(&keys.waiting);
+            if count == 0 {
+                let waited = self.typed.wait_timeout(keys, SEQUENCE_WAIT);
+                let (back, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                keys = back;
+                if !timeout.timed_out() || keys.waiting.len() != before {
+                    continue;
+                }
+                count = before;
+            }
+            let bytes: Vec<u8> = keys.waiting.drain(..count).collect();
+            // A terminal whose queue is full makes this wait; the port must not wait for it.
+            drop(keys);
+            if let Some(master) = &mut master {
+                let _ = master.write_all(&bytes);
+            }
+            keys = self.lock();
         }
     }
 
@@ -85,11 +107,9 @@ impl Keyboard {
     }
 
     /// Connects the keys to a terminal, beginning with those that were typed before.
-    fn connect(&self, mut master: File) {
-        let mut keys = self.lock();
-        let waiting = std::mem::take(&mut keys.waiting);
-        let _ = master.write_all(&waiting);
-        keys.master = Some(master);
+    fn connect(&self, master: File) {
+        self.lock().master = Some(master);
+        self.typed.notify_all();
     }
 }
 
@@ -103,9 +123,10 @@ pub fn run(console: &Console) -> Result<(), String> {
     let mut screen = open_port()?;
     let port = open_port()?;
     let keyboard = Arc::new(Keyboard::default());
-    let reader = Arc::clone(&keyboard);
+    let (reader, hand) = (Arc::clone(&keyboard), Arc::clone(&keyboard));
     let name = path.clone();
     thread::spawn(move || log!("consoled: {name}: {}", reader.read(port)));
+    thread::spawn(move || hand.deliver());
     valence_daemon::ready::notify();
     // From here on the port belongs to the shell; the log of the boot stays readable in the log scheme.
     let echo = OpenOptions::new().write(true).open(LOG_ECHO);

@@ -7,6 +7,7 @@
 
 #[cfg(target_os = "redox")]
 pub mod bridge;
+pub mod keys;
 pub mod probe;
 #[cfg(target_os = "redox")]
 pub mod session;
