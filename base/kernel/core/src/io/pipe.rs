@@ -156,9 +156,12 @@ impl<M: Machine> Kernel<M> {
         let pipe = self.pipes.get_mut(id).ok_or::<Errno>(EBADF)?;
         pipe.bytes = bytes;
         result?;
-        if was_empty && count > 0 {
+        if count > 0 {
             let end = pipe.read_end;
-            self.wake(WaitKey::PipeRead(id));
+            if was_empty {
+                self.wake(WaitKey::PipeRead(id));
+            }
+            // An edge for every write: mio's waker never drains its pipe and counts on it.
             self.notify_end(end, EVENT_READ);
         }
         if done + count == buffer.len || flags & O_NONBLOCK != 0 {

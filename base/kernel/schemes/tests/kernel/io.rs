@@ -138,6 +138,18 @@ fn a_queue_tells_what_is_ready_at_once_and_later() {
 }
 
 #[test]
+fn every_write_to_a_pipe_is_an_event_even_when_nobody_drains_it() {
+    let mut world = World::new();
+    let (read, write) = world.pipe(1);
+    let queue = world.open_ok(1, "event", O_RDWR);
+    subscribe(&mut world, 1, queue, read, EVENT_READ);
+    for _ in 0..3 {
+        world.write(1, write, b"x");
+        assert_eq!(world.read(1, queue, 24), Ok(event(read, EVENT_READ)));
+    }
+}
+
+#[test]
 fn a_queue_can_watch_a_queue() {
     let mut world = World::new();
     let (read, write) = world.pipe(1);
