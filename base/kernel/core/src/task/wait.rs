@@ -18,7 +18,7 @@ fn wanted(child: &Process, which: isize, own_group: u32) -> bool {
         -1 => true,
         0 => child.pgid == own_group,
         1.. => child.pid as isize == which,
-        _ => child.pgid as isize == -which,
+        _ => child.pgid as isize == which.wrapping_neg(),
     }
 }
 
