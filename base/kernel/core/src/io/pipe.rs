@@ -88,10 +88,12 @@ impl<M: Machine> Kernel<M> {
         let pipe = self.pipes.get_mut(id).ok_or::<Errno>(EBADF)?;
         pipe.bytes = bytes;
         result?;
-        if was_full && pipe.writable() {
-            let end = pipe.write_end;
+        if was_full && count > 0 {
+            let (end, writable) = (pipe.write_end, pipe.writable());
             self.wake(WaitKey::PipeWrite(id));
-            self.notify_end(end, EVENT_WRITE);
+            if writable {
+                self.notify_end(end, EVENT_WRITE);
+            }
         }
         Ok(count)
     }
