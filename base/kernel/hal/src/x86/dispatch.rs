@@ -16,6 +16,7 @@ use super::cpu::{local, vectors};
 use super::devices::{local_apic, ps2};
 use super::hal::Hal;
 use super::memory::heap;
+use super::wait::{self, Patience};
 use super::{lock, panic, smp, time};
 use crate::frame::{Frame, Leave};
 use crate::limits::{HEAP_GROWTH, MSI_COUNT};
@@ -150,8 +151,8 @@ fn interrupt(vector: u8) -> Option<Trap> {
     trap
 }
 
-/// The flush interrupt.
-pub(super) extern "sysv64" fn flush_here() {
+/// The interrupt that one CPU raises on another one: to flush, or to look again at what it waits for.
+pub(super) extern "sysv64" fn poked() {
     flush_if_wanted();
     local_apic::end_of_interrupt();
 }
@@ -161,7 +162,8 @@ pub(super) fn flush_if_wanted() {
     let wanted = local::this().flush_wanted();
     if wanted.load(Ordering::Acquire) {
         tlb::flush_all();
-        wanted.store(false, Ordering::Release);
+        wanted.store(false, Ordering::SeqCst);
+        wait::poke_flusher();
     }
 }
 
@@ -169,14 +171,17 @@ pub(super) fn flush_if_wanted() {
 pub(super) fn flush_others(targets: impl Iterator<Item = usize> + Clone) {
     let all = local::all();
     for cpu in targets.clone() {
-        all[cpu].flush_wanted().store(true, Ordering::Release);
-        local_apic::interrupt(all[cpu].apic_id(), vectors::FLUSH);
+        all[cpu].flush_wanted().store(true, Ordering::SeqCst);
+        local_apic::interrupt(all[cpu].apic_id(), vectors::POKE);
     }
+    let mut patience = Patience::new();
     for cpu in targets {
-        let mut turns = 0;
-        while all[cpu].flush_wanted().load(Ordering::Acquire) {
+        let wanted = all[cpu].flush_wanted();
+        while wanted.load(Ordering::Acquire) {
             panic::stop_if_asked();
-            lock::relax(&mut turns);
+            if patience.is_over() {
+                wait::park_flusher(|| wanted.load(Ordering::SeqCst));
+            }
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The one kernel lock, and the kernel it protects.
 //!
 //! Interrupts are off from before `with` until after it, so a holder is never interrupted. A CPU that waits here keeps
-//! answering flush requests: the holder may be waiting for just that (see `dispatch::flush_here`). So a flush never
-//! deadlocks with the lock.
+//! answering flush requests: the holder may be waiting for just that (see `dispatch::poked`). So a flush never
+//! deadlocks with the lock. After some turns it halts until it is poked (see `wait`), so that an emulator or a hypervisor
+//! with fewer CPUs than it shows can run the holder.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use kernel_core::Kernel;
 
+use super::cpu::local;
 use super::dispatch;
 use super::hal::Hal;
+use super::wait::{self, Patience};
 
 struct KernelLock {
     locked: AtomicBool,
@@ -30,7 +33,7 @@ pub(super) fn install(kernel: Kernel<Hal>) {
     acquire();
     // SAFETY: the lock is held.
     unsafe { *KERNEL.kernel.get() = Some(kernel) };
-    KERNEL.locked.store(false, Ordering::Release);
+    release();
 }
 
 /// Runs `work` with the kernel. Not reentrant: nothing below the kernel calls it.
@@ -43,30 +46,32 @@ pub(super) fn with<R>(work: impl FnOnce(&mut Kernel<Hal>) -> R) -> R {
             .as_mut()
             .expect("trap before the kernel was installed"),
     );
-    KERNEL.locked.store(false, Ordering::Release);
+    release();
     result
 }
 
-/// One turn of a wait loop. The pause instruction leaves an emulator's fast path for a global lock that the other CPU
-/// may need to get on, so it is used on few turns only.
-pub(super) fn relax(turns: &mut u32) {
-    const TURNS_PER_PAUSE: u32 = 128;
-    *turns = turns.wrapping_add(1);
-    if turns.is_multiple_of(TURNS_PER_PAUSE) {
-        core::hint::spin_loop();
-    }
+fn release() {
+    KERNEL.locked.store(false, Ordering::SeqCst);
+    wait::poke_one_parked();
 }
 
 fn acquire() {
-    while KERNEL
-        .locked
-        .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-        .is_err()
-    {
-        let mut turns = 0;
+    let try_once = || {
+        let locked = &KERNEL.locked;
+        locked
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    };
+    let mut patience = Patience::new();
+    while !try_once() {
         while KERNEL.locked.load(Ordering::Relaxed) {
             dispatch::flush_if_wanted();
-            relax(&mut turns);
+            if patience.is_over() {
+                wait::park(|| {
+                    let flush = local::this().flush_wanted().load(Ordering::SeqCst);
+                    KERNEL.locked.load(Ordering::SeqCst) && !flush
+                });
+            }
         }
     }
 }

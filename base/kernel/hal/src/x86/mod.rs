@@ -15,6 +15,7 @@ mod panic;
 mod pvh;
 mod smp;
 mod time;
+mod wait;
 
 pub use boot::Boot;
 pub use dispatch::run;

@@ -27,6 +27,8 @@ pub(in crate::x86) struct Local {
     online: AtomicBool,
     /// Another CPU waits for this one to drop its translations.
     flush_wanted: AtomicBool,
+    /// It halts, or is about to, until it is poked (see `wait`).
+    parked: AtomicBool,
     /// When the kernel wants `Trap::Timer`, in monotonic nanoseconds.
     pub(in crate::x86) timer_wanted: AtomicU64,
     /// When the timer will interrupt.
@@ -55,6 +57,7 @@ impl Local {
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             flush_wanted: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
             timer_wanted: AtomicU64::new(NEVER),
             timer_armed: AtomicU64::new(NEVER),
             tables: UnsafeCell::new(Tables::new()),
@@ -89,6 +92,11 @@ impl Local {
     /// Flag of the flush protocol (see `dispatch`).
     pub(in crate::x86) fn flush_wanted(&self) -> &AtomicBool {
         &self.flush_wanted
+    }
+
+    /// Flag of the halting wait (see `wait`).
+    pub(in crate::x86) fn parked(&self) -> &AtomicBool {
+        &self.parked
     }
 
     /// Notes what the first CPU knows about this one before it starts.

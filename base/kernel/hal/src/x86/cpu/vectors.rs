@@ -3,7 +3,7 @@
 //! Every entry from user mode ends with a `Frame` at the top of this CPU's kernel stack and a call of `trap_user`; its answer
 //! says how to leave. An interrupt from kernel mode can only come while the CPU idles, where nothing on the stack is worth
 //! keeping: `trap_idle` starts again at the top of the stack. So no kernel stack ever holds more than one entry, except
-//! for two handlers that touch nothing but atomics (`flush_entry`, `nmi_entry`) and return where they came from.
+//! for two handlers that touch nothing but atomics (`poke_entry`, `nmi_entry`) and return where they came from.
 //! An exception in kernel mode is a bug and goes to the panic.
 
 use core::arch::global_asm;
@@ -28,8 +28,9 @@ pub(in crate::x86) const FIRST_INTERRUPT: u64 = 32;
 pub(in crate::x86) const TIMER: u8 = 0x20;
 /// Another CPU wants this one to schedule.
 pub(in crate::x86) const KICK: u8 = 0x21;
-/// Another CPU wants this one to drop its translations.
-pub(in crate::x86) const FLUSH: u8 = 0x22;
+/// Another CPU wants this one to drop its translations or to look again at what it waits for. In the highest priority
+/// class, so that it alone comes through while `halt_for_poke` waits.
+pub(in crate::x86) const POKE: u8 = 0xF0;
 /// COM1; COM2 follows.
 pub(in crate::x86) const SERIAL: u8 = 0x23;
 /// Keyboard.
@@ -48,7 +49,7 @@ pub(in crate::x86) const START: u64 = 0x101;
 unsafe extern "C" {
     static trap_stubs: u8;
     fn nmi_entry();
-    fn flush_entry();
+    fn poke_entry();
     fn double_fault_entry();
     fn machine_check_entry();
     /// Where `syscall` goes.
@@ -57,6 +58,8 @@ unsafe extern "C" {
     pub(in crate::x86) fn enter_fresh(vector: u64) -> !;
     /// Drops the stack and waits for interrupts. Needs the kernel's GS, and the kernel lock free.
     pub(in crate::x86) fn idle() -> !;
+    /// Halts until [`POKE`] (or an NMI) came; one that is pending already ends it at once. Every other interrupt waits.
+    pub(in crate::x86) fn halt_for_poke();
 }
 
 const STUB_BYTES: usize = 16;
@@ -67,7 +70,7 @@ pub(in crate::x86) fn handler(vector: usize) -> u64 {
         NMI => nmi_entry as *const () as u64,
         DOUBLE_FAULT => double_fault_entry as *const () as u64,
         MACHINE_CHECK => machine_check_entry as *const () as u64,
-        v if v == usize::from(FLUSH) => flush_entry as *const () as u64,
+        v if v == usize::from(POKE) => poke_entry as *const () as u64,
         _ => (&raw const trap_stubs as usize + vector * STUB_BYTES) as u64,
     }
 }
@@ -173,9 +176,22 @@ global_asm!(
     "cli",
     "jmp 4b",
 
+    // The task priority in CR8 holds back all classes below that of the poke.
     ".balign 16",
-    ".globl flush_entry",
-    "flush_entry:",
+    ".globl halt_for_poke",
+    "halt_for_poke:",
+    "mov eax, 14",
+    "mov cr8, rax",
+    "sti",
+    "hlt",
+    "cli",
+    "xor eax, eax",
+    "mov cr8, rax",
+    "ret",
+
+    ".balign 16",
+    ".globl poke_entry",
+    "poke_entry:",
     "push 0",
     "push 0",
     "save_registers",
@@ -185,7 +201,7 @@ global_asm!(
     "5:",
     "push 2",
     "popfq",
-    "call {flush}",
+    "call {poked}",
     "test byte ptr [rsp + {cs}], 3",
     "jz 6f",
     "swapgs",
@@ -236,6 +252,6 @@ global_asm!(
     trap_idle = sym dispatch::trap_idle,
     trap_kernel = sym panic::trap_kernel,
     fatal = sym panic::trap_fatal,
-    flush = sym dispatch::flush_here,
+    poked = sym dispatch::poked,
     stopped = sym STOPPED,
 );
