@@ -168,9 +168,16 @@ pub trait Machine {
     fn frame_copy(&mut self, from: Frame, to: Frame);
     /// Copies bytes between frames; both ranges lie within a frame. The hal overrides it by one `memcpy`.
     fn frame_copy_part(&mut self, from: (Frame, usize), to: (Frame, usize), len: usize) {
-        let mut bounce = [0; PAGE_SIZE];
-        bounce[..len].copy_from_slice(&self.frame(from.0)[from.1..from.1 + len]);
-        self.frame_mut(to.0)[to.1..to.1 + len].copy_from_slice(&bounce[..len]);
+        const PIECE: usize = 256;
+        let mut done = 0;
+        while done < len {
+            let mut bounce = [0; PIECE];
+            let piece = (len - done).min(PIECE);
+            let (from_at, to_at) = (from.1 + done, to.1 + done);
+            bounce[..piece].copy_from_slice(&self.frame(from.0)[from_at..from_at + piece]);
+            self.frame_mut(to.0)[to_at..to_at + piece].copy_from_slice(&bounce[..piece]);
+            done += piece;
+        }
     }
 
     /// Makes an empty user address space (the kernel half is shared).

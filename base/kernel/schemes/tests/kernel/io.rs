@@ -374,3 +374,14 @@ fn descriptor_limits_are_errors_not_crashes() {
     world.ok(1, nr::CLOSE, [77, 0, 0, 0, 0, 0]);
     assert_eq!(world.ok(1, nr::DUP, [1, 0, 0, 0, 0, 0]), 77);
 }
+
+#[test]
+fn a_short_writer_goes_on_as_soon_as_it_fits() {
+    let mut world = World::new();
+    let (read, write) = world.pipe(1);
+    world.write(1, write, &[1; 65_536]);
+    let child = world.fork(1);
+    world.waits(child, nr::WRITE, [write, SCRATCH, 10, 0, 0, 0]);
+    world.read(1, read, 20).unwrap();
+    assert_eq!(world.result(child), Some(Ok(10)));
+}
