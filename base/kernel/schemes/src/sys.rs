@@ -1,6 +1,6 @@
 //! `sys`: the state of the system as text files, made when they are opened.
 //!
-//! `context` (processes), `cpu`, `env`, `exe`, `log`, `mem`, `stat`, `uname`; and `kstop`, which takes "shutdown" or "reset" from
+//! `context` (processes), `cpu`, `env`, `exe`, `log`, `mem`, `scheme` (who serves what), `stat`, `uname`; and `kstop`, which takes "shutdown" or "reset" from
 //! user 0. No kernel address appears in any of them.
 
 use alloc::string::String;
@@ -23,8 +23,8 @@ use valence_abi::layout::{Stat, dirent};
 
 use crate::bytes::read_at;
 
-const FILES: [&str; 9] = [
-    "context", "cpu", "env", "exe", "kstop", "log", "mem", "stat", "uname",
+const FILES: [&str; 10] = [
+    "context", "cpu", "env", "exe", "kstop", "log", "mem", "scheme", "stat", "uname",
 ];
 
 enum Handle {
@@ -106,6 +106,22 @@ fn context<M: Machine>(kernel: &Kernel<M>) -> String {
     text
 }
 
+/// The names that the process can open, and the process and program behind each.
+fn servers<M: Machine>(kernel: &Kernel<M>, process: ProcessId) -> String {
+    let mut text = String::from("SCHEME PID SERVER\n");
+    let Some(process) = kernel.processes.get(process) else {
+        return text;
+    };
+    for (name, owner) in kernel.namespace_servers(process.namespace) {
+        let program = owner
+            .and_then(|pid| kernel.pids.get(&pid))
+            .and_then(|id| kernel.processes.get(*id))
+            .map_or("kernel", |server| &server.path);
+        let _ = writeln!(text, "{name} {} {program}", owner.unwrap_or(0));
+    }
+    text
+}
+
 fn text_of<M: Machine>(kernel: &mut Kernel<M>, process: ProcessId, name: &str) -> Vec<u8> {
     let mut text = String::new();
     match name {
@@ -133,6 +149,7 @@ fn text_of<M: Machine>(kernel: &mut Kernel<M>, process: ProcessId, name: &str) -
                 free * PAGE_SIZE
             );
         }
+        "scheme" => text = servers(kernel, process),
         "stat" => {
             let boot = kernel.machine.boot_time_ns() / 1_000_000_000;
             let uptime = kernel.machine.now_ns() / 1_000_000;

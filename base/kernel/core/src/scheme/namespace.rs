@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use valence_abi::errno::{EEXIST, EINVAL, EMFILE, ENODEV, ENOSPC, EPERM, Errno};
 
+use crate::io::file::Target;
 use crate::kernel::{FileId, Kernel, NamespaceId};
 use crate::limits::{NAME_MAX, NAMESPACE_DEPTH_MAX, NAMESPACE_ENTRIES_MAX};
 use crate::machine::Machine;
@@ -124,6 +125,26 @@ impl<M: Machine> Kernel<M> {
                 .and_then(|id| self.namespaces.get(id))
                 .ok_or(ENODEV)?;
         }
+    }
+
+    /// Who serves each name of a namespace: the process that made the scheme, or the kernel itself (`None`).
+    pub fn namespace_servers(&self, id: NamespaceId) -> Vec<(String, Option<u32>)> {
+        let server = |name: &str| {
+            let file = self.file(self.namespace_find(id, name).ok()?).ok()?;
+            match file.target {
+                Target::Kernel(_) => None,
+                Target::User(scheme) | Target::Socket(scheme) => {
+                    self.schemes.get(scheme).map(|scheme| scheme.owner)
+                }
+            }
+        };
+        let names = self.namespace_names(id).into_iter();
+        names
+            .map(|name| {
+                let owner = server(&name);
+                (name, owner)
+            })
+            .collect()
     }
 
     /// All names that can be opened, sorted.

@@ -54,6 +54,8 @@ struct RequestSlot {
 pub struct UserScheme {
     /// Its number (`st_dev`), from 16.
     pub number: u64,
+    /// Number of the process that made it.
+    pub owner: u32,
     /// Messages not read yet.
     pub queue: VecDeque<Message>,
     /// Buffers.
@@ -64,9 +66,10 @@ pub struct UserScheme {
 
 impl UserScheme {
     /// A new scheme.
-    pub fn new(number: u64) -> Self {
+    pub fn new(number: u64, owner: u32) -> Self {
         Self {
             number,
+            owner,
             ..Self::default()
         }
     }
@@ -151,7 +154,7 @@ impl<M: Machine> Kernel<M> {
         let number = self.next_scheme;
         let id = self
             .schemes
-            .insert(Box::new(UserScheme::new(number)))
+            .insert(Box::new(UserScheme::new(number, who.pid)))
             .map_err(|_| EMFILE)?;
         self.next_scheme += 1;
         self.file_new(File::new(Target::Socket(id), 0, O_RDWR, false))
