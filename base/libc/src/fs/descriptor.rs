@@ -51,6 +51,10 @@ const F_RDLCK: i16 = 0;
 const F_WRLCK: i16 = 1;
 const F_UNLCK: i16 = 2;
 const EXCLUSIVE_BIT: u64 = 1 << 63;
+/// In the start: the lock belongs to the open description and not to the process.
+const DESCRIPTION_BIT: u64 = 1 << 63;
+/// How long a waiter for a lock sleeps between attempts.
+const LOCK_RETRY_NANOS: i64 = 10_000_000;
 
 /// One of the advisory lock calls of the file systems (redox-facts 1.4, kinds 12 to 14).
 fn lock_call(fd: c_int, kind: u8, start: u64, len: u64) -> Result<usize, Errno> {
@@ -58,6 +62,28 @@ fn lock_call(fd: c_int, kind: u8, start: u64, len: u64) -> Result<usize, Errno> 
     let flags = call::STD_FS;
     // SAFETY: no payload; three words of metadata.
     unsafe { syscall!(CALL, fd, 0, 0, flags, metadata.as_ptr(), metadata.len()) }
+}
+
+/// Takes a lock, waiting for it if `wait`: schemes have no waiting for locks, so the call is repeated.
+fn take_lock(fd: c_int, start: u64, len: u64, wait: bool) -> Result<usize, Errno> {
+    loop {
+        match lock_call(fd, std_fs::LOCK, start, len) {
+            Err(e::EAGAIN | e::EWOULDBLOCK | e::EACCES) if wait => {
+                crate::time::sleep_until(crate::time::after(LOCK_RETRY_NANOS)?)?;
+            }
+            Err(e::EAGAIN | e::EACCES) => return Err(e::EWOULDBLOCK),
+            result => return result,
+        }
+    }
+}
+
+/// What `fcntl` says of a lock that is taken; `flock` says EWOULDBLOCK.
+fn as_again(errno: Errno) -> Errno {
+    if errno == e::EWOULDBLOCK {
+        e::EAGAIN
+    } else {
+        errno
+    }
 }
 
 /// # Safety
@@ -75,12 +101,12 @@ unsafe fn record_lock(fd: c_int, command: c_int, lock: *mut Flock) -> Result<usi
         // Offsets relative to the cursor or the end are not supported.
         return Err(e::EINVAL);
     }
+    let (start, len, wait) = (start as u64, len as u64, command == F_SETLKW);
     match (command, kind) {
         (F_GETLK, _) => Err(e::ENOSYS),
-        (_, F_UNLCK) => lock_call(fd, std_fs::UNLOCK, start as u64, len as u64),
-        // There is no waiting for a lock: F_SETLKW answers like F_SETLK when it cannot be had at once.
-        (_, F_RDLCK) => lock_call(fd, std_fs::LOCK, start as u64, len as u64),
-        (_, F_WRLCK) => lock_call(fd, std_fs::LOCK, start as u64, len as u64 | EXCLUSIVE_BIT),
+        (_, F_UNLCK) => lock_call(fd, std_fs::UNLOCK, start, len),
+        (_, F_RDLCK) => take_lock(fd, start, len, wait).map_err(as_again),
+        (_, F_WRLCK) => take_lock(fd, start, len | EXCLUSIVE_BIT, wait).map_err(as_again),
         _ => Err(e::EINVAL),
     }
 }
@@ -130,14 +156,17 @@ c_api! {
         }
     }
     fn flock(fd: c_int, operation: c_int) -> c_int {
-        const LOCK_EX: c_int = 2;
         const LOCK_SH: c_int = 1;
-        error::int(match operation & (LOCK_SH | LOCK_EX | LOCK_UN) {
-            LOCK_UN => lock_call(fd, std_fs::UNLOCK, 0, 0),
-            LOCK_SH => lock_call(fd, std_fs::LOCK, 0, 0),
-            LOCK_EX => lock_call(fd, std_fs::LOCK, 0, EXCLUSIVE_BIT),
+        const LOCK_EX: c_int = 2;
+        const LOCK_NB: c_int = 4;
+        let wait = operation & LOCK_NB == 0;
+        error::int(match operation & !LOCK_NB {
+            LOCK_UN => lock_call(fd, std_fs::UNLOCK, DESCRIPTION_BIT, 0),
+            LOCK_SH => take_lock(fd, DESCRIPTION_BIT, 0, wait),
+            LOCK_EX => take_lock(fd, DESCRIPTION_BIT, EXCLUSIVE_BIT, wait),
             _ => Err(e::EINVAL),
-        })
+        }
+        .map(|_| 0))
     }
     fn lockf(_fd: c_int, _command: c_int, _len: i64) -> c_int {
         error::int(Err(e::ENOSYS))
