@@ -23,6 +23,7 @@ pub mod database;
 pub mod network;
 pub mod number;
 pub mod path;
+pub mod printf;
 
 #[cfg(target_os = "redox")]
 mod redox_only {
@@ -62,6 +63,8 @@ mod socket;
 mod standard;
 #[cfg(target_os = "redox")]
 mod start;
+#[cfg(target_os = "redox")]
+mod stdio;
 #[cfg(target_os = "redox")]
 pub(crate) mod string;
 #[cfg(target_os = "redox")]

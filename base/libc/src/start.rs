@@ -235,6 +235,7 @@ c_api! {
         for function in range(&raw const __fini_array_start, &raw const __fini_array_end).iter().rev() {
             function();
         }
+        let _ = crate::stdio::flush_all();
         process::exit_now(status)
     }
 }
