@@ -41,7 +41,7 @@ pub(super) extern "sysv64" fn trap_user(frame: &mut Frame) -> Leave {
     };
     let cpu = local::this().index();
     let leave = lock::with(|kernel| {
-        *kernel.registers(cpu) = frame.registers();
+        frame.store(kernel.registers(cpu));
         let next = kernel.trap(cpu, trap);
         prepare(kernel, cpu, next, frame)
     });

@@ -191,6 +191,19 @@ impl Machine for Hal {
         unsafe { core::ptr::copy(Self::bytes(from), Self::bytes(to), 1) }
     }
 
+    fn frame_copy_part(&mut self, from: (Frame, usize), to: (Frame, usize), len: usize) {
+        for (frame, at) in [from, to] {
+            self.check_owned(frame);
+            assert!(at.checked_add(len).is_some_and(|end| end <= PAGE_SIZE));
+        }
+        let (source, target) = (
+            Self::bytes(from.0).cast::<u8>(),
+            Self::bytes(to.0).cast::<u8>(),
+        );
+        // SAFETY: both ranges lie within owned frames; `copy` allows that they overlap.
+        unsafe { core::ptr::copy(source.add(from.1), target.add(to.1), len) }
+    }
+
     fn space_create(&mut self, frames: &mut dyn FrameSource) -> Result<Root, OutOfFrames> {
         let root = user_space::create(&mut table_frames(&mut self.owned, frames))?;
         self.spaces.insert(root.0.0, Stale::default());
