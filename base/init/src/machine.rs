@@ -38,6 +38,8 @@ pub fn run() -> ! {
         machine.set("LD_LIBRARY_PATH", "/usr/lib");
         machine.read_root_environment();
         machine.phase(&ROOT_UNITS);
+        machine.is_up = true;
+        process::silence_log();
         machine.say(&format!(
             "up after {} ms",
             machine.started_at.elapsed().as_millis()
@@ -56,6 +58,8 @@ struct Machine {
     supervisor: Supervisor,
     done: Vec<String>,
     log: Option<fs::File>,
+    /// The boot is over: the console belongs to the one who works there.
+    is_up: bool,
 }
 
 impl Machine {
@@ -66,6 +70,7 @@ impl Machine {
             supervisor: Supervisor::default(),
             done: Vec::new(),
             log: None,
+            is_up: false,
         }
     }
 
@@ -219,6 +224,10 @@ impl Machine {
         let name = &unit.name;
         match (outcome, &service.readiness) {
             (Ok(Outcome::Ready), _) => {
+                // It may have been the log that was started again, and that begins by echoing.
+                if self.is_up {
+                    process::silence_log();
+                }
                 self.say(&format!("{name}: ready after {} ms", took.as_millis()));
             }
             (Ok(Outcome::Root(fd)), Readiness::Scheme(scheme)) => match register(scheme, fd) {

@@ -1,7 +1,7 @@
 //! Starting the processes of units: standard streams, environment, arguments.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 
 use valence_daemon::launch::Launch;
@@ -72,6 +72,12 @@ pub(crate) fn open_log(unit: &str) -> Option<File> {
         .write(true)
         .open(format!("/scheme/log/{}", log_name(unit)))
         .ok()
+}
+
+/// Keeps the log off the console.
+pub(crate) fn silence_log() {
+    let echo = OpenOptions::new().write(true).open("/scheme/log/.echo");
+    let _ = echo.and_then(|mut echo| echo.write_all(b"off"));
 }
 
 /// `10_randd.service` logs as `randd`: the number is its place in the order, not its name.
