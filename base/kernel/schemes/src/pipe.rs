@@ -1,6 +1,7 @@
 //! `pipe`: opening "" gives the reading end, `dup(end, "write")` the writing end. "pair" and `dup(end, "other")` make a
 //! two-way pair (used by `SOCKETPAIR`).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use kernel_core::io::file::Target;
@@ -172,6 +173,12 @@ impl<M: Machine> KernelScheme<M> for Pipes {
             size: waiting as u64,
             ..Stat::default()
         })
+    }
+
+    // No name opens this pipe again: "pipe" alone would make a new one, and a program that resolves /dev/stdin would read
+    // that instead of its input.
+    fn path(&mut self, _kernel: &mut Kernel<M>, _handle: u64) -> Result<String, Errno> {
+        Err(ENOENT)
     }
 
     fn ready(&mut self, kernel: &mut Kernel<M>, handle: u64) -> Result<usize, Errno> {
