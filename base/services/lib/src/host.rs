@@ -5,6 +5,7 @@
 //! are never used twice, so a late message about a closed handle can hit nothing but `EBADF`.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use syscall::data::Stat;
 use syscall::dirent::{DirEntry, DirentBuf};
@@ -42,15 +43,19 @@ pub struct Host<S: Service> {
     pub service: S,
     handles: BTreeMap<usize, Handle<S::Node>>,
     next_id: usize,
+    /// Seconds since 1970 when the scheme began: the time of files that have none of their own.
+    born: u64,
 }
 
 impl<S: Service> Host<S> {
     /// A host with no handle open.
     pub fn new(service: S) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Host {
             service,
             handles: BTreeMap::new(),
             next_id: ROOT + 1,
+            born: now.map_or(0, |since| since.as_secs()),
         }
     }
 
@@ -130,6 +135,7 @@ impl<S: Service> Host<S> {
     /// Fills in the metadata of the handle.
     pub fn stat(&mut self, id: usize, stat: &mut Stat) -> Result<()> {
         *stat = Stat::default();
+        (stat.st_mtime, stat.st_atime, stat.st_ctime) = (self.born, self.born, self.born);
         if id == ROOT {
             stat.st_mode = syscall::flag::MODE_DIR | 0o555;
             stat.st_nlink = 1;
