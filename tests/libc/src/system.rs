@@ -205,6 +205,12 @@ fn settings_of_paths() -> Outcome {
     unsafe {
         check!(!libc::realpath(c"/usr/../etc/./passwd".as_ptr(), path.as_mut_ptr()).is_null());
         check_eq!(CStr::from_ptr(path.as_ptr()), c"/etc/passwd");
+        let mut ends = [0; 2];
+        done(libc::pipe(ends.as_mut_ptr()), "pipe")?;
+        let name = std::ffi::CString::new(format!("/dev/fd/{}", ends[0])).expect("no NUL");
+        check!(!libc::realpath(name.as_ptr(), path.as_mut_ptr()).is_null());
+        check_eq!(CStr::from_ptr(path.as_ptr()), name.as_c_str());
+        ends.map(|end| libc::close(end));
         check!(!libc::getcwd(path.as_mut_ptr(), path.len()).is_null());
         check!(libc::getcwd(path.as_mut_ptr(), 1).is_null());
         check_eq!(
