@@ -5,168 +5,32 @@
 //! bytes of the kernel above, and only live roots are walked.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use kernel_core::machine::{
     CpuId, Frame, FrameSource, Machine, MsiMessage, OutOfFrames, Page, Perms, PowerAction, Root,
 };
 use valence_abi::PAGE_SIZE;
-use valence_abi::boot::{MemoryArea, area};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::registers::model_specific::FsBase;
 
-use super::cpu::features::{self, Features};
-use super::cpu::fpu::{self, Fpu};
+use super::cpu::features::{self};
+use super::cpu::fpu::Fpu;
 use super::cpu::{local, vectors};
 use super::devices::{local_apic, power, serial};
-use super::memory::user_space::Leaves;
-use super::memory::{heap, kernel_space, layout, user_space};
+use super::memory::{kernel_space, user_space};
 use super::{dispatch, time};
-use crate::acpi::Acpi;
-use crate::areas::{FreeRanges, Range, top_of_ram};
-use crate::frame_map::FrameMap;
-use crate::limits::{MSI_COUNT, POWER_WAIT_NS};
+use crate::limits::POWER_WAIT_NS;
 use crate::page_entry::{self, ADDRESS, ENTRIES, PRESENT, WRITE};
 use crate::stale::{Drop, Stale};
 
-/// The machine.
-#[derive(Debug)]
-pub struct Hal {
-    features: Features,
-    mxcsr_mask: u32,
-    acpi: Acpi,
-    cpus: usize,
-    boot_time_ns: u64,
-    /// Frames that are plain bytes of the kernel above.
-    owned: FrameMap,
-    /// The spaces that `space_create` made and `space_destroy` has not freed, by root frame.
-    spaces: BTreeMap<u64, Stale>,
-    /// What no driver may map: RAM, and the interrupt controllers of the CPUs.
-    closed: Vec<Range>,
-    /// The user space in use on each CPU.
-    active: Vec<Option<Root>>,
-    msi: [bool; MSI_COUNT],
-}
+mod state;
 
-impl Hal {
-    pub(super) fn new(
-        features: Features,
-        acpi: Acpi,
-        cpus: usize,
-        ram: &[(u64, u64)],
-        areas: &[MemoryArea],
-        boot_time_ns: u64,
-    ) -> Self {
-        let mut owned = FrameMap::new(top_of_ram(areas).div_ceil(PAGE_SIZE as u64));
-        for &(base, len) in ram {
-            for frame in base >> 12..(base + len) >> 12 {
-                owned.insert(Frame(frame));
-            }
-        }
-        let mut closed: Vec<Range> = [area::FREE, area::LOADER]
-            .iter()
-            .flat_map(|&kind| FreeRanges::of_kind(areas, kind).ranges().to_vec())
-            .collect();
-        let [start, .., end] = layout::image();
-        closed.push(Range {
-            start: layout::image_to_physical(start),
-            end: layout::image_to_physical(end),
-        });
-        closed.push(Range {
-            start: acpi.local_apic,
-            end: acpi.local_apic + PAGE_SIZE as u64,
-        });
-        Self {
-            mxcsr_mask: fpu::mxcsr_mask(&features),
-            features,
-            acpi,
-            cpus,
-            boot_time_ns,
-            owned,
-            spaces: BTreeMap::new(),
-            closed,
-            active: alloc::vec![None; cpus],
-            msi: [false; MSI_COUNT],
-        }
-    }
+pub use state::Hal;
 
-    /// Takes adjoining frames from the kernel above for its heap, for good. They belong to nothing else there.
-    pub(super) fn heap_add(&mut self, first: Frame, count: usize) {
-        for number in first.0..first.0 + count as u64 {
-            assert!(
-                self.owned.remove(Frame(number)),
-                "frame {number:#x} is not the kernel's to give"
-            );
-        }
-        let base = layout::physical::<u8>(first.0 << 12);
-        // SAFETY: the frames were owned and are not any more, so nobody else reaches them; the map of physical memory stays.
-        unsafe { heap::add(base, count * PAGE_SIZE) }
-    }
-
-    fn check_owned(&self, frame: Frame) {
-        assert!(
-            self.owned.contains(frame),
-            "frame {:#x} is not the kernel's to touch",
-            frame.0
-        );
-    }
-
-    fn check_root(&self, root: Root) {
-        assert!(
-            self.spaces.contains_key(&root.0.0),
-            "root {:#x} is not an address space",
-            root.0.0
-        );
-    }
-
-    /// User mode may be shown frames that the kernel above owns, and memory that drivers may map.
-    fn check_mappable(&self, frame: Frame) {
-        let physical = self.is_physical(frame.0 << 12, PAGE_SIZE as u64);
-        assert!(
-            physical || self.owned.contains(frame),
-            "frame {:#x} must not be mapped",
-            frame.0
-        );
-    }
-
-    fn leaves(&self, root: Root, from: Page, end: Page) -> Leaves {
-        self.check_root(root);
-        let end = Page(end.0.min((valence_abi::USER_END / PAGE_SIZE) as u64));
-        // SAFETY: a live root, and tables are freed only by `space_destroy`, which needs `&mut self` and gets it only
-        // between two uses of the iterator's owner: every caller here finishes with it first.
-        unsafe { Leaves::new(root, from, end) }
-    }
-
-    fn note_change(&mut self, root: Root, page: Page) {
-        if let Some(stale) = self.spaces.get_mut(&root.0.0) {
-            stale.note(page);
-        }
-    }
-
-    fn bytes(frame: Frame) -> *mut [u8; PAGE_SIZE] {
-        layout::physical(frame.0 << 12)
-    }
-}
-
-/// Takes frames for tables from the kernel: while they are tables they are not owned.
-fn table_frames<'a>(
-    owned: &'a mut FrameMap,
-    frames: &'a mut dyn FrameSource,
-) -> impl FnMut() -> Option<u64> + 'a {
-    move || {
-        let frame = frames.take()?;
-        assert!(
-            owned.remove(frame),
-            "frame {:#x} cannot become a page table",
-            frame.0
-        );
-        Some(frame.0 << 12)
-    }
-}
+use state::table_frames;
 
 impl Machine for Hal {
     type Fpu = Fpu;
