@@ -21,8 +21,8 @@ use crate::{
     Caller, Entry, Errno, HandleId, Host, Kind, OpenFlags, Ready, Result, Service, Stat, join,
 };
 
-/// Serves `service` as `/scheme/NAME` until the socket is closed. Once the name can be opened, init is told (where it
-/// started this program) and `ready` is called.
+/// Serves `service` as `/scheme/NAME` until the socket is closed. `ready` is called once the name can be opened:
+/// [`tell_init`] for a daemon that init starts.
 ///
 /// # Errors
 /// Where the scheme cannot be made or registered.
@@ -49,7 +49,6 @@ pub fn serve<S: Service>(service: S, name: &str, ready: impl FnOnce()) -> Result
     });
     let root = open_root(&host)?;
     register_scheme_inner(&socket, name, root as usize).map_err(from_syscall)?;
-    tell_init();
     ready();
     let transport = Transport {
         host,
@@ -61,8 +60,10 @@ pub fn serve<S: Service>(service: S, name: &str, ready: impl FnOnce()) -> Result
 }
 
 /// Init's contract: `INIT_NOTIFY` names the write end of a pipe; one zero byte on it says that the daemon serves.
-fn tell_init() {
-    let fd = std::env::var("INIT_NOTIFY").ok().and_then(|text| text.trim().parse::<usize>().ok());
+pub fn tell_init() {
+    let fd = std::env::var("INIT_NOTIFY")
+        .ok()
+        .and_then(|text| text.trim().parse::<usize>().ok());
     // 0, 1 and 2 are the standard streams: never a pipe of init's.
     if let Some(fd) = fd.filter(|fd| *fd > 2) {
         // If init does not listen any more there is nobody to tell.

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> Result<(), String> {
     let name = config.name.clone();
     let aid = Aid::new(config);
-    scheme_server::redox::serve(aid, &name, || {})
+    scheme_server::redox::serve(aid, &name, scheme_server::redox::tell_init)
         .map_err(|errno| format!("scheme {name}: {errno}"))
 }
 
