@@ -15,7 +15,8 @@ use crate::io::event::Queue;
 use crate::io::file::File;
 use crate::io::pipe::Pipe;
 use crate::limits::{
-    FILES_MAX, NAMESPACES_MAX, PIPES_MAX, PROCESSES_MAX, QUEUES_MAX, SCHEMES_MAX, THREADS_MAX,
+    FILES_MAX, GROUPS_MAX, NAMESPACES_MAX, PIPES_MAX, PROCESSES_MAX, QUEUES_MAX, SCHEMES_MAX,
+    THREADS_MAX,
 };
 use crate::log::Log;
 use crate::machine::{CpuId, Machine, Registers, Trap};
@@ -26,6 +27,7 @@ use crate::scheme::namespace::Namespace;
 use crate::scheme::user::UserScheme;
 use crate::slab::{Id, Slab};
 use crate::task::futex::FutexKey;
+use crate::task::group::Group;
 use crate::task::process::Process;
 use crate::task::sched::Cpu;
 use crate::task::thread::{Caller, Thread, WaitKey, Waiting};
@@ -47,6 +49,8 @@ pub type SchemeId = Id<Box<UserScheme>>;
 pub type NamespaceId = Id<Namespace>;
 /// Names a process.
 pub type ProcessId = Id<Process>;
+/// Names a limit group.
+pub type GroupId = Id<Group>;
 /// Names a thread, whatever its machine.
 pub type ThreadId = Id<AnyThread>;
 
@@ -155,6 +159,8 @@ pub struct Kernel<M: Machine> {
     /// Schemes served by daemons.
     pub schemes: Slab<Box<UserScheme>>,
     pub(crate) spare_scheme: Option<Box<UserScheme>>,
+    /// Limit groups.
+    pub groups: Slab<Group>,
     /// The kernel's messages.
     pub log: Log,
     /// Boot text.
@@ -199,6 +205,7 @@ impl<M: Machine> Kernel<M> {
             namespaces: Slab::new(NAMESPACES_MAX),
             schemes: Slab::new(SCHEMES_MAX),
             spare_scheme: None,
+            groups: Slab::new(GROUPS_MAX),
             log: Log::new(),
             env: config.env,
             kernel_schemes: Vec::new(),

@@ -32,6 +32,8 @@ pub const NAMESPACE_PATTERNS_MAX: usize = 256;
 pub const NAMESPACE_DEPTH_MAX: usize = 64;
 /// Namespaces in all.
 pub const NAMESPACES_MAX: usize = 8192;
+/// Limit groups in all.
+pub const GROUPS_MAX: usize = 4096;
 /// Longest scheme name in bytes.
 pub const NAME_MAX: usize = 255;
 /// Bytes a pipe holds.

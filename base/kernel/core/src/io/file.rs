@@ -8,6 +8,7 @@ use valence_abi::errno::{EBADF, ENFILE, Errno};
 use crate::io::table::Slot;
 use crate::kernel::{FileId, Kernel, ProcessId, SchemeId};
 use crate::machine::Machine;
+use crate::task::group::Resource;
 
 /// Who serves a description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,18 +127,23 @@ impl<M: Machine> Kernel<M> {
         file: FileId,
         close_on_exec: bool,
     ) -> Result<usize, Errno> {
-        let table = self
-            .processes
-            .get_mut(process)
-            .map(|process| &mut process.fds);
-        let result = table.ok_or(EBADF).and_then(|t| {
-            t.insert(
-                least,
-                Slot {
-                    file,
-                    close_on_exec,
-                },
-            )
+        let group = self.group_of(process);
+        let result = self.charge(group, Resource::Handles, 1).and_then(|()| {
+            let table = self
+                .processes
+                .get_mut(process)
+                .map(|process| &mut process.fds);
+            let slot = Slot {
+                file,
+                close_on_exec,
+            };
+            let fd = table
+                .ok_or(EBADF)
+                .and_then(|table| table.insert(least, slot));
+            if fd.is_err() {
+                self.uncharge(group, Resource::Handles, 1);
+            }
+            fd
         });
         if result.is_err() {
             self.file_release(file);
@@ -147,12 +153,14 @@ impl<M: Machine> Kernel<M> {
 
     /// Takes a descriptor away; its reference passes to the caller.
     pub fn fd_remove(&mut self, process: ProcessId, fd: usize) -> Result<FileId, Errno> {
-        Ok(self
+        let slot = self
             .processes
             .get_mut(process)
             .ok_or(EBADF)?
             .fds
-            .remove(fd)?
-            .file)
+            .remove(fd)?;
+        let group = self.group_of(process);
+        self.uncharge(group, Resource::Handles, 1);
+        Ok(slot.file)
     }
 }

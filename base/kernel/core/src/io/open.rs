@@ -19,6 +19,7 @@ use crate::machine::Machine;
 use crate::mem::copy::Buffer;
 use crate::scheme::kernel_scheme::Opened;
 use crate::scheme::request::{Call, Completion, Data};
+use crate::task::group::Resource;
 use crate::task::thread::Caller;
 
 /// Whether a path has a part `..`. Programs' paths have none: the C library resolves them. A raw one could lead out of the
@@ -195,6 +196,12 @@ impl<M: Machine> Kernel<M> {
         }
         if new >= DESCRIPTORS_MAX {
             return Err(EBADF.into());
+        }
+        let group = self.group_of(who.process);
+        let process = self.processes.get(who.process).ok_or::<Errno>(EBADF)?;
+        let fresh = process.fds.get(new).is_err();
+        if fresh {
+            self.charge(group, Resource::Handles, 1)?;
         }
         self.file_retain(id);
         let slot = Slot {

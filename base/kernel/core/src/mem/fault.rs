@@ -7,6 +7,7 @@ use crate::kernel::{Kernel, SpaceId};
 use crate::limits::{FAULT_AROUND, LIMBO_MAX};
 use crate::machine::{Frame, Machine, Page};
 use crate::mem::space::{Kind, Region, Space};
+use crate::task::group::Resource;
 
 /// What a page is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,26 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// Counts pages of a space, for the process table and for its group's limit.
+    pub(crate) fn space_charge(&mut self, id: SpaceId, pages: usize) -> Result<(), Errno> {
+        let group = self.spaces.get(id).ok_or(EFAULT)?.group;
+        self.charge(group, Resource::Memory, pages as u64)?;
+        if let Some(space) = self.spaces.get_mut(id) {
+            space.resident += pages;
+        }
+        Ok(())
+    }
+
+    /// Takes pages back from the count; never more than were counted.
+    pub(crate) fn space_uncharge(&mut self, id: SpaceId, pages: usize) {
+        let Some(space) = self.spaces.get_mut(id) else {
+            return;
+        };
+        let (group, pages) = (space.group, pages.min(space.resident));
+        space.resident -= pages;
+        self.uncharge(group, Resource::Memory, pages as u64);
+    }
+
     /// Maps a page without counting owners.
     pub(crate) fn map_page(
         &mut self,
@@ -92,13 +113,18 @@ impl<M: Machine> Kernel<M> {
         if region.kind != Kind::Private {
             return Err(EFAULT);
         }
-        let frame = self.frame_zeroed()?;
+        self.space_charge(id, 1)?;
+        let frame = match self.frame_zeroed() {
+            Ok(frame) => frame,
+            Err(errno) => {
+                self.space_uncharge(id, 1);
+                return Err(errno);
+            }
+        };
         if let Err(errno) = self.map_page(id, page, frame, &region, true) {
             self.frames.release(frame);
+            self.space_uncharge(id, 1);
             return Err(errno);
-        }
-        if let Some(space) = self.spaces.get_mut(id) {
-            space.resident += 1;
         }
         Ok(frame)
     }

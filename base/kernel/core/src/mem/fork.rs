@@ -28,6 +28,8 @@ impl<M: Machine> Kernel<M> {
     /// A copy of a space: private pages are shared until either side writes.
     pub(crate) fn space_fork(&mut self, from: SpaceId) -> Result<SpaceId, Errno> {
         let to = self.space_create()?;
+        let group = self.spaces.get(from).and_then(|space| space.group);
+        self.space_mut(to)?.group = group;
         let result = self.fork_regions(from, to);
         self.mark_stale(from);
         match result {
@@ -77,7 +79,9 @@ impl<M: Machine> Kernel<M> {
                 self.space_mut(to)?.parked.insert(*page, *frame);
             }
         }
-        self.space_mut(to)?.resident += count;
+        if region.kind != Kind::Arena {
+            self.space_charge(to, count)?;
+        }
         Ok(())
     }
 

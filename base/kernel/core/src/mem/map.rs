@@ -120,7 +120,14 @@ impl<M: Machine> Kernel<M> {
             .find(page)
             .map(|(_, region)| *region)
             .ok_or(EINVAL);
-        let done = region.and_then(|region| {
+        // Request buffers are the kernel's: they do not count for the daemon that sees them.
+        let counted = region.is_ok_and(|region| region.kind != Kind::Arena);
+        let charged = if counted {
+            self.space_charge(id, 1)
+        } else {
+            Ok(())
+        };
+        let done = charged.and(region).and_then(|region| {
             if !region.rights.read {
                 self.space_mut(id)?.parked.insert(page, frame);
                 return Ok(());
@@ -128,9 +135,11 @@ impl<M: Machine> Kernel<M> {
             let write = region.kind != Kind::Private || self.frames.owners(frame) <= 1;
             self.map_page(id, page, frame, &region, write)
         });
-        match done {
-            Ok(()) => self.space_mut(id)?.resident += 1,
-            Err(_) => self.frames.release(frame),
+        if done.is_err() {
+            self.frames.release(frame);
+            if counted && charged.is_ok() {
+                self.space_uncharge(id, 1);
+            }
         }
         done
     }
@@ -264,8 +273,8 @@ impl<M: Machine> Kernel<M> {
         for frame in parked.into_values() {
             self.frames.release(frame);
         }
-        if let Some(space) = self.spaces.get_mut(id) {
-            space.resident = space.resident.saturating_sub(count);
+        if region.kind != Kind::Arena {
+            self.space_uncharge(id, count);
         }
         if let Some(mapping) = region.mapping {
             self.mapping_release(mapping);

@@ -147,6 +147,8 @@ pub struct Space {
     pub stale: bool,
     /// Mapped frames of RAM, for the process table.
     pub resident: usize,
+    /// The group that its memory counts for.
+    pub group: Option<crate::kernel::GroupId>,
     /// New mappings go below this page.
     pub top: u64,
     hint: u64,
@@ -163,6 +165,7 @@ impl Space {
             dying: false,
             stale: false,
             resident: 0,
+            group: None,
             top,
             hint: top,
         }

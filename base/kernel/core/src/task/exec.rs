@@ -18,6 +18,7 @@ use crate::mem::copy::Buffer;
 use crate::mem::fault::Access;
 use crate::mem::space::{Region, Rights};
 use crate::task::elf::{self, Plan, Segment};
+use crate::task::group::Resource;
 use crate::task::stack::{self, Arguments};
 use crate::task::thread::Caller;
 
@@ -119,6 +120,10 @@ impl<M: Machine> Kernel<M> {
     ) -> Result<Program, Errno> {
         let plan = self.image_plan(image)?;
         let space = self.space_create()?;
+        if let Image::User(buffer) = image {
+            let group = self.spaces.get(buffer.space).and_then(|space| space.group);
+            self.space_mut(space)?.group = group;
+        }
         match self.fill_space(space, image, &plan, arguments) {
             Ok(sp) => Ok(Program {
                 space,
@@ -362,6 +367,8 @@ impl<M: Machine> Kernel<M> {
         self.machine.set_fs_base(0);
         self.load_space(Some(program.space));
         self.space_drop(old);
+        let group = self.group_of(who.process);
+        self.uncharge(group, Resource::Handles, closed.len() as u64);
         for slot in closed {
             self.file_release(slot.file);
         }

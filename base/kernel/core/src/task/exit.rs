@@ -11,6 +11,7 @@ use crate::kernel::{Kernel, Outcome, ProcessId, Stop, ThreadId};
 use crate::machine::{Machine, PowerAction};
 use crate::mem::copy::Buffer;
 use crate::mem::space::Space;
+use crate::task::group::Resource;
 use crate::task::process::Life;
 use crate::task::thread::{Caller, State, WaitKey, Waiting};
 
@@ -90,7 +91,10 @@ impl<M: Machine> Kernel<M> {
         };
         process.threads.retain(|other| *other != id);
         process.cpu_ns += thread.cpu_ns;
-        if process.threads.is_empty() {
+        let group = process.group;
+        let last = process.threads.is_empty();
+        self.uncharge(group, Resource::Threads, 1);
+        if last {
             self.process_finish(process_id);
         }
     }
@@ -108,6 +112,7 @@ impl<M: Machine> Kernel<M> {
         process.life = Life::Zombie(status);
         let pid = process.pid;
         let slots = process.fds.drain(|_| true);
+        let group = process.group;
         let (space, namespace) = (process.space, process.namespace);
         let (alarm, detach) = (
             process.alarm.timer.take(),
@@ -117,6 +122,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(key) = alarm {
             self.timer_remove(key);
         }
+        self.uncharge(group, Resource::Handles, slots.len() as u64);
         for slot in slots {
             self.file_release(slot.file);
         }
@@ -218,6 +224,8 @@ impl<M: Machine> Kernel<M> {
             return;
         };
         self.pids.remove(&process.pid);
+        self.uncharge(process.group, Resource::Processes, 1);
+        self.group_release(process.group);
         if let Some(parent) = self.pids.get(&process.parent).copied()
             && let Some(parent) = self.processes.get_mut(parent)
         {

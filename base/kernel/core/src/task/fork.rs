@@ -15,6 +15,7 @@ use crate::limits::{
 };
 use crate::machine::{Machine, Registers};
 use crate::task::exec::Program;
+use crate::task::group::Resource;
 use crate::task::process::{Alarm, Credentials, Life, Process};
 use crate::task::thread::{Caller, Thread};
 
@@ -41,7 +42,12 @@ impl<M: Machine> Kernel<M> {
 
     fn add_thread(&mut self, thread: Thread<M>) -> Result<ThreadId, Errno> {
         let process = thread.process;
-        let id = self.threads.insert(thread).map_err(|_| EAGAIN)?;
+        let group = self.group_of(process);
+        self.charge(group, Resource::Threads, 1)?;
+        let Ok(id) = self.threads.insert(thread) else {
+            self.uncharge(group, Resource::Threads, 1);
+            return Err(EAGAIN);
+        };
         if let Some(process) = self.processes.get_mut(process) {
             process.threads.push(id);
         }
@@ -89,11 +95,34 @@ impl<M: Machine> Kernel<M> {
         if self.processes.len() >= PROCESSES_MAX - kept || !self.may_add_thread(who) {
             return Err(EAGAIN.into());
         }
+        let group = self.group_of(who.process);
+        let handles = self
+            .processes
+            .get(who.process)
+            .map_or(0, |process| process.fds.len());
+        self.charge(group, Resource::Processes, 1)?;
+        let charged = self.charge(group, Resource::Handles, handles as u64);
+        let forked = charged.and_then(|()| {
+            let child = self.fork_process(who);
+            if child.is_err() {
+                self.uncharge(group, Resource::Handles, handles as u64);
+            }
+            child
+        });
+        if forked.is_err() {
+            self.uncharge(group, Resource::Processes, 1);
+        } else {
+            self.group_retain(group);
+        }
+        Ok(forked? as usize)
+    }
+
+    fn fork_process(&mut self, who: &Caller) -> Result<u32, Errno> {
         let space = self.space_fork(who.space)?;
         let pid = self.new_number();
         let Some(parent) = self.processes.get_mut(who.process) else {
             self.space_drop(space);
-            return Err(EAGAIN.into());
+            return Err(EAGAIN);
         };
         let child = Process {
             pid,
@@ -103,6 +132,7 @@ impl<M: Machine> Kernel<M> {
             credentials: parent.credentials,
             space,
             namespace: parent.namespace,
+            group: parent.group,
             fds: parent.fds.clone(),
             threads: Vec::new(),
             children: Vec::new(),
@@ -122,13 +152,13 @@ impl<M: Machine> Kernel<M> {
         let (files, namespace) = (child.fds.clone(), child.namespace);
         let Ok(id) = self.processes.insert(child) else {
             self.space_drop(space);
-            return Err(EAGAIN.into());
+            return Err(EAGAIN);
         };
         let result = self.fork_thread(who, id, pid);
         if let Err(errno) = result {
             self.processes.remove(id);
             self.space_drop(space);
-            return Err(errno.into());
+            return Err(errno);
         }
         for (_, slot) in files.iter() {
             self.file_retain(slot.file);
@@ -138,7 +168,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(parent) = self.processes.get_mut(who.process) {
             parent.children.push(pid);
         }
-        Ok(pid as usize)
+        Ok(pid)
     }
 
     fn fork_thread(&mut self, who: &Caller, child: ProcessId, tid: u32) -> Result<(), Errno> {
@@ -190,6 +220,7 @@ impl<M: Machine> Kernel<M> {
             credentials: Credentials::default(),
             space: program.space,
             namespace,
+            group: None,
             fds,
             threads: Vec::new(),
             children: Vec::new(),

@@ -54,6 +54,8 @@ pub struct Process {
     pub space: SpaceId,
     /// Its namespace.
     pub namespace: NamespaceId,
+    /// The group whose limits hold for it.
+    pub group: Option<crate::kernel::GroupId>,
     /// Its descriptors.
     pub fds: FdTable,
     /// Its threads.

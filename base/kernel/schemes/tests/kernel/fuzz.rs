@@ -53,6 +53,13 @@ fn run(seed: u64, calls: usize) {
     for round in 0..calls / 50 {
         let victim = world.fork(shell);
         world.ok(victim, nr::SETRESUID, [1000, 1000, 1000, 0, 0, 0]);
+        if round % 2 == 1 {
+            let fd = world.open_ok(victim, "proc/limits", 0x3_0000);
+            world
+                .write(victim, fd, b"processes 9 threads 20 memory 12M handles 99")
+                .unwrap()
+                .unwrap();
+        }
         for _ in 0..50 {
             for cpu in 0..4 {
                 let Some(id) = world.kernel.cpus[cpu].current else {
@@ -98,6 +105,7 @@ fn run(seed: u64, calls: usize) {
             {}
         }
         assert!(world.alive(1) && world.alive(daemon.tid), "round {round}");
+        assert!(world.kernel.groups.is_empty(), "seed {seed} round {round}");
         let shell_state = world.kernel.processes.iter().count();
         assert_eq!(shell_state, 3, "seed {seed} round {round}");
         let now = world.kernel.frames.free_count();

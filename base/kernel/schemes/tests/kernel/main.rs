@@ -4,6 +4,7 @@
 mod fuzz;
 mod harness;
 mod io;
+mod limits;
 mod machine;
 mod memory;
 mod namespaces;
