@@ -114,9 +114,9 @@ impl<M: Machine> Threads<M> {
     pub fn get_mut(&mut self, id: ThreadId) -> Option<&mut Thread<M>> {
         self.0.get_mut(Id::from_raw(id.raw()))
     }
-    /// Adds one, or gives it back.
-    pub fn insert(&mut self, thread: Thread<M>) -> Result<ThreadId, Thread<M>> {
-        self.0.insert(thread).map(|id| Id::from_raw(id.raw()))
+    /// Adds one, if there is room.
+    pub fn insert(&mut self, thread: Thread<M>) -> Option<ThreadId> {
+        self.0.insert(thread).ok().map(|id| Id::from_raw(id.raw()))
     }
     /// Takes one out.
     pub fn remove(&mut self, id: ThreadId) -> Option<Thread<M>> {

@@ -232,7 +232,7 @@ impl<M: Machine> Kernel<M> {
         let id = self.fd_file(who.process, fd)?;
         let file = self.file(id)?;
         crate::mem::space::Rights::from_bits(flags)?;
-        if len == 0 || len > USER_END || offset % PAGE_SIZE as u64 != 0 {
+        if len == 0 || len > USER_END || !offset.is_multiple_of(PAGE_SIZE as u64) {
             return Err(EINVAL.into());
         }
         match file.target {

@@ -191,7 +191,8 @@ impl<M: Machine> KernelScheme<M> for Pipes {
             .write
             .and_then(|id| kernel.pipes.get(id))
             .is_some_and(|pipe| pipe.writable());
-        Ok(usize::from(readable) * EVENT_READ | usize::from(writable) * EVENT_WRITE)
+        let bit = |holds: bool, bit: usize| if holds { bit } else { 0 };
+        Ok(bit(readable, EVENT_READ) | bit(writable, EVENT_WRITE))
     }
 
     fn send_files(

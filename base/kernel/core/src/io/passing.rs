@@ -21,7 +21,7 @@ impl<M: Machine> Kernel<M> {
         flags: usize,
     ) -> Result<Vec<FileId>, Errno> {
         let count = payload.len / 8;
-        if count == 0 || count > PASSED_FDS_MAX || payload.len % 8 != 0 {
+        if count == 0 || count > PASSED_FDS_MAX || !payload.len.is_multiple_of(8) {
             return Err(EINVAL);
         }
         let mut fds = Vec::new();

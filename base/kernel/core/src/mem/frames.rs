@@ -24,7 +24,7 @@ struct Range {
 impl Range {
     fn new(base: u64, count: usize) -> Self {
         let mut free = alloc::vec![u64::MAX; count.div_ceil(64)];
-        if count % 64 != 0
+        if !count.is_multiple_of(64)
             && let Some(last) = free.last_mut()
         {
             *last = (1 << (count % 64)) - 1;

@@ -54,9 +54,8 @@ impl Rights {
 
     /// `PROT_*` bits.
     pub fn bits(self) -> usize {
-        usize::from(self.read) * PROT_READ
-            | usize::from(self.write) * PROT_WRITE
-            | usize::from(self.execute) * PROT_EXEC
+        let bit = |right: bool, bit: usize| if right { bit } else { 0 };
+        bit(self.read, PROT_READ) | bit(self.write, PROT_WRITE) | bit(self.execute, PROT_EXEC)
     }
 }
 
@@ -229,7 +228,7 @@ impl Space {
     /// Checks a byte range of user memory and makes it pages: (first, count). `EINVAL` outside of user space.
     pub fn range(addr: usize, len: usize) -> Result<(u64, u64), Errno> {
         let end = addr.checked_add(len).ok_or(EINVAL)?;
-        if addr % PAGE_SIZE != 0 || len == 0 || end > END_PAGE as usize * PAGE_SIZE {
+        if !addr.is_multiple_of(PAGE_SIZE) || len == 0 || end > END_PAGE as usize * PAGE_SIZE {
             return Err(EINVAL);
         }
         Ok(((addr / PAGE_SIZE) as u64, len.div_ceil(PAGE_SIZE) as u64))

@@ -75,6 +75,10 @@ impl UserScheme {
     }
 
     /// Adds a request and gives it its tag.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused request goes back to be freed"
+    )]
     pub fn add(&mut self, request: Request) -> Result<u32, Request> {
         let index = match self.free.pop() {
             Some(index) => index,

@@ -44,7 +44,7 @@ impl<M: Machine> Kernel<M> {
         let process = thread.process;
         let group = self.group_of(process);
         self.charge(group, Resource::Threads, 1)?;
-        let Ok(id) = self.threads.insert(thread) else {
+        let Some(id) = self.threads.insert(thread) else {
             self.uncharge(group, Resource::Threads, 1);
             return Err(EAGAIN);
         };

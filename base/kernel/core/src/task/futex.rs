@@ -22,7 +22,7 @@ pub enum FutexKey {
 
 impl<M: Machine> Kernel<M> {
     fn futex_key(&mut self, space: SpaceId, addr: usize) -> Result<FutexKey, Errno> {
-        if addr % 4 != 0 {
+        if !addr.is_multiple_of(4) {
             return Err(EINVAL);
         }
         let page = Self::user_page(addr)?;

@@ -39,7 +39,7 @@ impl Random {
         let group = self.next() as usize % 7;
         match group {
             0 => nr::FUTEX,
-            _ => group << 8 | self.next() as usize % (LAST[group] + 2),
+            _ => (group << 8) | (self.next() as usize % (LAST[group] + 2)),
         }
     }
 }
@@ -63,7 +63,7 @@ fn run(seed: u64, calls: usize) {
         for _ in 0..50 {
             for cpu in 0..4 {
                 let Some(id) = world.kernel.cpus[cpu].current else {
-                    if random.next() % 4 == 0 {
+                    if random.next().is_multiple_of(4) {
                         world.kernel.machine.now += 1_000_000;
                         world.kernel.trap(cpu, Trap::Timer);
                     }
@@ -78,7 +78,7 @@ fn run(seed: u64, calls: usize) {
                 let r = world.kernel.registers(cpu);
                 r.rax = number as u64;
                 [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = args.map(|word| word as u64);
-                if random.next() % 16 == 0 {
+                if random.next().is_multiple_of(16) {
                     r.rsp = random.word() as u64;
                 }
                 world.kernel.trap(cpu, Trap::Syscall);
@@ -158,7 +158,7 @@ fn random_answers_of_a_daemon_harm_nobody_else() {
         if world.call(client, number, args).is_none() {
             let request = daemon.next(&mut world);
             for _ in 0..3 {
-                let tag = if random.next() % 2 == 0 {
+                let tag = if random.next().is_multiple_of(2) {
                     request.tag
                 } else {
                     random.next() as u32
