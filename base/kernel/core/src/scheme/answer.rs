@@ -89,6 +89,7 @@ impl<M: Machine> Kernel<M> {
             && let Some(process) = self.pids.get(&request.pid).copied()
             && let Some(process) = self.processes.get_mut(process)
             && process.detach.len() < crate::limits::DESCRIPTORS_MAX
+            && !process.detach.contains(&(id, request.sqe.args[0]))
         {
             process.detach.push((id, request.sqe.args[0]));
         }

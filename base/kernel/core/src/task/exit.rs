@@ -122,13 +122,14 @@ impl<M: Machine> Kernel<M> {
         if let Some(key) = alarm {
             self.timer_remove(key);
         }
-        self.uncharge(group, Resource::Handles, slots.len() as u64);
-        for slot in slots {
-            self.file_release(slot.file);
-        }
+        // Before the handles are closed: the scheme looks its locks up by them.
         for (scheme, handle) in detach {
             let op = valence_abi::scheme::opcode::DETACH;
             self.scheme_tell(scheme, op, 0, handle, u64::from(pid));
+        }
+        self.uncharge(group, Resource::Handles, slots.len() as u64);
+        for slot in slots {
+            self.file_release(slot.file);
         }
         self.namespace_release(namespace);
         self.space_drop(space);

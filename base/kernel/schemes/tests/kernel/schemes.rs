@@ -571,3 +571,23 @@ fn bad_answers_do_not_hurt() {
         assert!(result.is_err());
     }
 }
+
+#[test]
+fn a_scheme_that_asked_hears_of_the_end_before_the_handles_are_closed() {
+    let mut world = World::new();
+    let daemon = Daemon::new(&mut world, "test");
+    let client = world.fork(1);
+    let fd = daemon.open(&mut world, client, "test/x", 5, 0);
+    for _ in 0..2 {
+        world.waits(client, nr::FSYNC, [fd, 0, 0, 0, 0, 0]);
+        let request = daemon.next(&mut world);
+        let sent = daemon.send(&mut world, reply::AND_NOTIFY_ON_DETACH, 0, request.tag, 0);
+        assert_eq!(sent, Ok(16));
+        assert_eq!(world.result(client), Some(Ok(0)));
+    }
+    world.ok(1, nr::KILL, [client as usize, 9, 0, 0, 0, 0]);
+    let detach = daemon.next(&mut world);
+    assert_eq!((detach.opcode, detach.args[0]), (opcode::DETACH, 5));
+    assert_eq!(detach.caller, u64::from(client));
+    assert_eq!(daemon.next(&mut world).opcode, opcode::CLOSE_MSG);
+}
