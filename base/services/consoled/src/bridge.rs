@@ -17,6 +17,7 @@ use crate::{Console, Restarts};
 const TERMINALS: &str = "/scheme/pty";
 const LOG_ECHO: &str = "/scheme/log/.echo";
 const CHUNK_BYTES: usize = 4096;
+const SIGKILL: u32 = 9;
 /// Bytes typed while there is no shell that are kept for the next one.
 const TYPED_MAX: usize = 4096;
 
@@ -157,8 +158,7 @@ fn one_shell(screen: &mut File, keyboard: &Keyboard, console: &Console) -> io::R
     let master = read_write().open(format!("{TERMINALS}/ptmx"))?;
     let slave = read_write().open(slave_path(&master)?)?;
     set_size(&master, size.unwrap_or_default())?;
-    let shown = (master.try_clone()?, screen.try_clone()?);
-    thread::spawn(move || show(shown.0, shown.1));
+    let (mut shown, mut shown_on) = (master.try_clone()?, screen.try_clone()?);
     keyboard.connect(master);
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -172,7 +172,16 @@ fn one_shell(screen: &mut File, keyboard: &Keyboard, console: &Console) -> io::R
     let child = command.spawn();
     // The command holds the slave open, and the terminal's end is seen only when nobody does.
     drop(command);
-    let status = child.and_then(|mut child| child.wait());
+    let status = child.and_then(|mut child| {
+        let group = child.id() as usize;
+        thread::spawn(move || {
+            // Without its terminal a shell cannot be told to go, and some read for ever from what is dead.
+            if show(&mut shown, &mut shown_on).is_err() {
+                let _ = libredox::call::kill(group.wrapping_neg(), SIGKILL);
+            }
+        });
+        child.wait()
+    });
     keyboard.lock().master = None;
     status
 }
@@ -196,19 +205,16 @@ fn set_size(master: &File, size: Size) -> io::Result<()> {
     Ok(())
 }
 
-/// Terminal to port, until the last program has closed the terminal.
-fn show(mut master: File, mut port: File) {
+/// Terminal to port, until the last program has closed the terminal; an error when the terminal is gone itself.
+fn show(master: &mut File, port: &mut File) -> io::Result<()> {
     let mut buf = [0; CHUNK_BYTES];
     loop {
         match master.read(&mut buf) {
-            Ok(0) => return,
-            Ok(len) => {
-                if port.write_all(&buf[..len]).is_err() {
-                    return;
-                }
-            }
+            Ok(0) => return Ok(()),
+            // A port that takes nothing is no reason to end the shell.
+            Ok(len) => drop(port.write_all(&buf[..len])),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(error) => return Err(error),
         }
     }
 }
