@@ -228,7 +228,7 @@ c_api! {
         encode(syscall!(UNLINKAT, fd, path, len, flags))
     }
     fn redox_close_v1(fd: usize) -> usize {
-        crate::poll::forget(fd as c_int);
+        fs::before_close(fd as c_int);
         encode(syscall!(CLOSE, fd))
     }
     fn redox_fcntl_v0(fd: usize, command: usize, argument: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use crate::types::*;
 use crate::{Errno, e, error};
+use core::sync::atomic::{AtomicU64, Ordering::AcqRel};
 use valence_abi::flags::*;
 use valence_abi::scheme::std_fs;
 
@@ -51,8 +52,6 @@ const F_RDLCK: i16 = 0;
 const F_WRLCK: i16 = 1;
 const F_UNLCK: i16 = 2;
 const EXCLUSIVE_BIT: u64 = 1 << 63;
-/// In the start: the lock belongs to the open description and not to the process.
-const DESCRIPTION_BIT: u64 = 1 << 63;
 /// How long a waiter for a lock sleeps between attempts.
 const LOCK_RETRY_NANOS: i64 = 10_000_000;
 
@@ -74,6 +73,36 @@ fn take_lock(fd: c_int, start: u64, len: u64, wait: bool) -> Result<usize, Errno
             Err(e::EAGAIN | e::EACCES) => return Err(e::EWOULDBLOCK),
             result => return result,
         }
+    }
+}
+
+/// Descriptors with a lock of `flock`, which ends when they are closed. The schemes' locks belong to processes (those
+/// that belong to descriptions are never released by redoxfs 0.9.1), so `close` has to release it.
+static LOCKED: [AtomicU64; OPEN_MAX as usize / 64] =
+    [const { AtomicU64::new(0) }; OPEN_MAX as usize / 64];
+
+/// Notes whether a descriptor holds a lock; returns what was noted.
+fn mark_locked(fd: c_int, locked: bool) -> bool {
+    let Ok(index) = usize::try_from(fd) else {
+        return false;
+    };
+    let Some(word) = LOCKED.get(index / 64) else {
+        return false;
+    };
+    let bit = 1 << (index % 64);
+    let before = if locked {
+        word.fetch_or(bit, AcqRel)
+    } else {
+        word.fetch_and(!bit, AcqRel)
+    };
+    before & bit != 0
+}
+
+/// What must happen before a descriptor is closed.
+pub(crate) fn before_close(fd: c_int) {
+    crate::poll::forget(fd);
+    if mark_locked(fd, false) {
+        let _ = lock_call(fd, std_fs::UNLOCK, 0, 0);
     }
 }
 
@@ -127,7 +156,7 @@ fn replace(fd: c_int, new: c_int, cloexec: usize) -> Result<usize, Errno> {
 
 c_api! {
     fn close(fd: c_int) -> c_int {
-        crate::poll::forget(fd);
+        before_close(fd);
         error::int(syscall!(CLOSE, fd))
     }
     fn dup(fd: c_int) -> c_int {
@@ -161,9 +190,18 @@ c_api! {
         const LOCK_NB: c_int = 4;
         let wait = operation & LOCK_NB == 0;
         error::int(match operation & !LOCK_NB {
-            LOCK_UN => lock_call(fd, std_fs::UNLOCK, DESCRIPTION_BIT, 0),
-            LOCK_SH => take_lock(fd, DESCRIPTION_BIT, 0, wait),
-            LOCK_EX => take_lock(fd, DESCRIPTION_BIT, EXCLUSIVE_BIT, wait),
+            LOCK_UN => {
+                mark_locked(fd, false);
+                lock_call(fd, std_fs::UNLOCK, 0, 0)
+            }
+            LOCK_SH => take_lock(fd, 0, 0, wait).inspect(|_| {
+                mark_locked(fd, true);
+            }),
+            LOCK_EX => {
+                take_lock(fd, 0, EXCLUSIVE_BIT, wait).inspect(|_| {
+                mark_locked(fd, true);
+            })
+            }
             _ => Err(e::EINVAL),
         }
         .map(|_| 0))

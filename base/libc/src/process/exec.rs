@@ -1,7 +1,8 @@
 //! `execve` and its forms: <https://pubs.opengroup.org/onlinepubs/9799919799/functions/exec.html>.
 //!
 //! The library reads the whole image into memory and hands it to the kernel; a file that begins with `#!` is run by the
-//! interpreter named there. What the library itself keeps for the process (current directory, mode mask) travels in
+//! interpreter named there. A file that is neither ELF nor such a script is refused, also by the
+//! searching forms, which POSIX lets hand it to the shell: damaged programs should say so. What the library itself keeps for the process (current directory, mode mask) travels in
 //! `ExecArgs::libc_state`.
 
 use crate::fs::{self, AT_FDCWD, Fd, c_path};
@@ -21,7 +22,6 @@ const INTERPRETERS_MAX: usize = 4;
 /// How much of a script's first line counts.
 const LINE_MAX: usize = 256;
 const READ_AT_A_TIME: usize = 1 << 20;
-const SHELL: &[u8] = b"/bin/sh";
 const STATE_MAX: usize = 4 + PATH_MAX;
 
 fn slice_of(bytes: &[u8]) -> Slice {
@@ -297,7 +297,7 @@ pub(super) unsafe fn exec_search(
     }
     if name.contains(&b'/') {
         // SAFETY: passed on.
-        return unsafe { exec_or_shell(name, argv, envp) };
+        return unsafe { exec_path(name, argv, envp) };
     }
     let mut result = e::ENOENT;
     for directory in environment::get(b"PATH")
@@ -308,7 +308,7 @@ pub(super) unsafe fn exec_search(
             continue;
         };
         // SAFETY: passed on.
-        match unsafe { exec_or_shell(path.as_bytes(), argv, envp) } {
+        match unsafe { exec_path(path.as_bytes(), argv, envp) } {
             e::ENOENT | e::ENOTDIR | e::ENODEV | e::ENAMETOOLONG => {}
             e::EACCES => result = e::EACCES,
             errno => return errno,
@@ -326,23 +326,6 @@ fn join(directory: &[u8], name: &[u8]) -> Result<PathBuf, Errno> {
     path.push(b"/")?;
     path.push(name)?;
     Ok(path)
-}
-
-/// A file that is no program is given to the shell, as POSIX says of the searching forms.
-///
-/// # Safety
-/// As for [`exec_fd`].
-unsafe fn exec_or_shell(path: &[u8], argv: *const *const u8, envp: *const *const u8) -> Errno {
-    // SAFETY: passed on.
-    unsafe {
-        match exec_path(path, argv, envp) {
-            e::ENOEXEC => match CStrings::joined(&[SHELL, path], argv) {
-                Ok(arguments) => exec_path(SHELL, arguments.as_ptr(), envp),
-                Err(errno) => errno,
-            },
-            errno => errno,
-        }
-    }
 }
 
 fn current_environment() -> *const *const u8 {
