@@ -93,7 +93,7 @@ fn name_of(index: usize) -> String {
 /// First block and the bytes that fit, for a transfer of `len` bytes at `offset`.
 fn span(part: Partition, offset: u64, len: usize) -> Result<(u64, usize)> {
     let block = BLOCK_BYTES as u64;
-    if offset % block != 0 || len % BLOCK_BYTES != 0 {
+    if !offset.is_multiple_of(block) || !len.is_multiple_of(BLOCK_BYTES) {
         return Err(Error::new(EINVAL));
     }
     let first = offset / block;

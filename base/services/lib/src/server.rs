@@ -240,10 +240,10 @@ impl Waker {
             return;
         }
         self.armed_ms = deadline_ms;
-        if let (Some(clock), Some(ms)) = (&self.clock, deadline_ms) {
-            if let Err(error) = clock.set(ms) {
-                crate::log!("cannot set the timer: {error}");
-            }
+        if let (Some(clock), Some(ms)) = (&self.clock, deadline_ms)
+            && let Err(error) = clock.set(ms)
+        {
+            crate::log!("cannot set the timer: {error}");
         }
     }
 

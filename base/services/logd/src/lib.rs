@@ -14,4 +14,4 @@ mod ring;
 mod scheme;
 
 pub use ring::{Line, Ring};
-pub use scheme::{Log, Node};
+pub use scheme::{Echo, Log, Node};

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         let echo = console.ok().map(|mut console| {
             Box::new(move |line: &[u8]| {
                 let _ = console.write_all(line);
-            }) as Box<dyn FnMut(&[u8])>
+            }) as logd::Echo
         });
         Ok(logd::Log::new(valence_daemon::now_ms(), echo))
     })

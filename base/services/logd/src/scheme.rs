@@ -30,13 +30,16 @@ pub enum Node {
     Echo,
 }
 
-/// All logs. `echo` writes a finished line to the console.
+/// Writes a finished line to the console.
+pub type Echo = Box<dyn FnMut(&[u8])>;
+
+/// All logs.
 pub struct Log {
     contexts: Vec<Context>,
     ring: Ring,
     start: Instant,
     start_ms: u64,
-    echo: Option<Box<dyn FnMut(&[u8])>>,
+    echo: Option<Echo>,
     is_echoing: bool,
 }
 
@@ -48,7 +51,7 @@ struct Context {
 
 impl Log {
     /// An empty log; `start_ms` is the time since boot now.
-    pub fn new(start_ms: u64, echo: Option<Box<dyn FnMut(&[u8])>>) -> Self {
+    pub fn new(start_ms: u64, echo: Option<Echo>) -> Self {
         Log {
             contexts: Vec::new(),
             ring: Ring::new(RING_BYTES),

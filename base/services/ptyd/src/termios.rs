@@ -161,9 +161,11 @@ mod tests {
 
     #[test]
     fn the_struct_survives_its_bytes() {
-        let mut termios = Termios::default();
-        termios.speeds = [1, 2];
-        termios.line = 9;
+        let termios = Termios {
+            speeds: [1, 2],
+            line: 9,
+            ..Termios::default()
+        };
         assert_eq!(Termios::from_bytes(&termios.to_bytes()), Some(termios));
         assert_eq!(Termios::from_bytes(&[0; TERMIOS_BYTES - 1]), None);
     }

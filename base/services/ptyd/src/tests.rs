@@ -131,8 +131,10 @@ fn output_gets_carriage_returns_only_while_processed() {
     let mut terminal = terminal();
     terminal.slave_write(b"a\nb").unwrap();
     assert_eq!(screen(&mut terminal), "a\r\nb");
-    let mut termios = Termios::default();
-    termios.output = 0;
+    let termios = Termios {
+        output: 0,
+        ..Termios::default()
+    };
     terminal.set_termios(termios);
     terminal.slave_write(b"a\nb").unwrap();
     assert_eq!(screen(&mut terminal), "a\nb");

@@ -80,7 +80,7 @@ impl Content {
     /// Address of the page at `offset`, for `len` bytes; memory that lies beyond the end is added.
     pub(crate) fn map(&mut self, offset: usize, len: usize) -> Result<usize> {
         let end = offset.checked_add(len).ok_or(Error::new(EINVAL))?;
-        if offset % PAGE != 0 || len == 0 {
+        if !offset.is_multiple_of(PAGE) || len == 0 {
             return Err(Error::new(EINVAL));
         }
         self.hold(end)?;

@@ -27,8 +27,8 @@ fn amounts() -> Result<(u64, u64), Failure> {
         memory.statvfs()
     };
     let stat = read().map_err(|error| Failure::Other(format!("{MEMORY}: {error}")))?;
-    let block = stat.f_bsize as u64;
-    Ok((block * stat.f_blocks as u64, block * stat.f_bfree as u64))
+    let block = stat.f_bsize;
+    Ok((block * stat.f_blocks, block * stat.f_bfree))
 }
 
 #[cfg(not(target_os = "redox"))]
