@@ -20,6 +20,8 @@ use crate::store::{Random, Store};
 pub const COLLECTION_NAME_BYTES: usize = 80;
 /// Collections one user may have (EDQUOT).
 pub const COLLECTIONS: usize = 20_000;
+/// Collections that are open at once; past it the one not used for longest is closed.
+pub const OPEN_COLLECTIONS: usize = 128;
 /// The collection that all users share.
 pub const SYSTEM: &str = "system";
 /// Collections that every user has.
@@ -49,6 +51,8 @@ pub struct Open {
     pub checked: String,
     /// Records appended since the last graph snapshot.
     pub unsaved: bool,
+    /// When it was last used, as a count of uses.
+    used: u64,
 }
 
 impl Open {
@@ -99,6 +103,7 @@ pub struct Hub {
     pub world: World,
     scratch: MemDisk,
     open: BTreeMap<Place, Open>,
+    uses: u64,
 }
 
 impl Hub {
@@ -108,6 +113,7 @@ impl Hub {
             world,
             scratch: MemDisk::new(),
             open: BTreeMap::new(),
+            uses: 0,
         }
     }
 
@@ -212,15 +218,37 @@ impl Hub {
     }
 
     fn insert(&mut self, place: Place, store: Store) {
+        if self.open.len() >= OPEN_COLLECTIONS {
+            self.close_oldest();
+        }
         let (folders, checked) = (BTreeSet::new(), String::new());
+        let (unsaved, used) = (false, self.uses);
         let open = Open {
             place: place.clone(),
             store: Some(store),
             folders,
             checked,
-            unsaved: false,
+            unsaved,
+            used,
         };
         self.open.insert(place, open);
+    }
+
+    fn close_oldest(&mut self) {
+        let oldest = self
+            .open
+            .values()
+            .min_by_key(|open| open.used)
+            .map(|open| open.place.clone());
+        let Some(mut open) = oldest.and_then(|place| self.open.remove(&place)) else {
+            return;
+        };
+        if open.unsaved
+            && let Some(store) = &mut open.store
+        {
+            // Without the snapshot the next opening only takes longer.
+            let _ = store.snapshot();
+        }
     }
 
     /// A collection, opened if need be.
@@ -228,7 +256,11 @@ impl Hub {
     /// # Errors
     /// ENOENT, EBADMSG if it cannot be opened, the filesystem's.
     pub fn get(&mut self, uid: u32, name: &str) -> Result<&mut Open> {
-        self.get_place(&Place::of(uid, name))
+        self.uses += 1;
+        let uses = self.uses;
+        let open = self.get_place(&Place::of(uid, name))?;
+        open.used = uses;
+        Ok(open)
     }
 
     /// As [`Hub::get`], by place.

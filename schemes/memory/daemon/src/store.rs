@@ -9,7 +9,8 @@ use memory_engine::document::Version;
 use memory_engine::frame::{
     self, Decoded, FILE_HEADER_BYTES, FILE_MAGIC, HEADER_BYTES, Header, Key,
 };
-use memory_engine::record::{DocumentId, Record, hash};
+use memory_engine::limits::DIMENSIONS;
+use memory_engine::record::{DocumentId, Record, VectorData, hash};
 use scheme_server::Errno;
 
 use crate::disk::{self, Disk, DiskFile};
@@ -249,6 +250,10 @@ impl Store {
         if self.failed {
             return Err(Errno::EIO.into());
         }
+        // What the state would refuse must not get into the log.
+        if !records.iter().all(|(_, record)| is_sound(record)) {
+            return Err(Error::Engine(memory_engine::Error::BadVector));
+        }
         let mut bytes = Vec::new();
         let mut placed = Vec::with_capacity(records.len());
         for (slot, record) in records {
@@ -359,6 +364,20 @@ pub(crate) fn remove_generation(
         }
     }
     disk.sync_dir(dir)
+}
+
+fn is_sound(record: &Record) -> bool {
+    match record {
+        Record::Vectors { dims, data, .. } => {
+            let all_finite = match data {
+                VectorData::F32(floats) | VectorData::Int8(floats, _) => {
+                    floats.iter().all(|x| x.is_finite())
+                }
+            };
+            all_finite && (1..=DIMENSIONS).contains(&(*dims as usize))
+        }
+        _ => true,
+    }
 }
 
 struct Replay<'a> {

@@ -501,6 +501,50 @@ fn the_working_tier_is_memory_only() {
     assert_eq!(dir.start().read("working/scratch"), Err(Errno::ENOENT));
 }
 
+#[test]
+fn more_collections_than_may_be_open_at_once_all_work() {
+    let disk = memoryd::mem_disk::MemDisk::new();
+    let world = World {
+        disk: Box::new(move || Box::new(disk.clone()) as Box<dyn Disk>),
+        now: Box::new(|| 1_000_000),
+        random: Box::new(|| Box::new(|key: &mut [u8; 32]| key.fill(7)) as Random),
+        model: "hashing".into(),
+    };
+    let scheme = Memory::start(MemoryService::new(
+        Hub::new(world),
+        Box::new(SlowModel { fails: 0 }),
+    ));
+    let count = memoryd::hub::OPEN_COLLECTIONS + 40;
+    for i in 0..count {
+        scheme.make_dir(&format!("c{i}")).unwrap();
+        scheme
+            .write(&format!("c{i}/a"), format!("number {i}").as_bytes())
+            .unwrap();
+    }
+    assert_eq!(names(&scheme, "").len(), count + 6);
+    for i in 0..count {
+        assert_eq!(text(&scheme, &format!("c{i}/a")), format!("number {i}"));
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused_in_an_import() {
+    let dir = Dir::new("inf");
+    let scheme = dir.start();
+    scheme.make_dir("c").unwrap();
+    scheme.write("c/.ctl", b"model given").unwrap();
+    let line = |x: &str| {
+        format!(
+            "{{\"path\":\"a\",\"text\":\"b\",\"model\":\"given\",\"chunks\":[{{\"span\":[0,1],\"vector\":[{x},1]}}]}}"
+        )
+    };
+    assert!(scheme.write("c/.import", line("1e39").as_bytes()).is_err());
+    scheme.write("c/.import", line("0.5").as_bytes()).unwrap();
+    scheme.write("c/.ctl", b"check").unwrap();
+    assert_eq!(text(&scheme, "c/.check").lines().count(), 1);
+    assert!(text(&scheme, "status").contains("\"vectors\":1"));
+}
+
 /// A model that is slow, or away at first, as `ai:` may be.
 struct SlowModel {
     fails: u32,
