@@ -9,6 +9,7 @@ pub mod group;
 pub mod identity;
 pub mod process;
 pub mod sched;
+pub mod sigcalls;
 pub mod sigframe;
 pub mod signal;
 pub mod stack;
