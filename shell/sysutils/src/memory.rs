@@ -1,4 +1,4 @@
-//! Amounts of memory in the unit that was asked for.
+//! Amounts of memory and of storage in the unit that was asked for.
 
 use crate::Failure;
 use crate::table::Table;
@@ -54,26 +54,75 @@ fn human(bytes: u64) -> String {
     format!("{value:.1} GiB")
 }
 
-/// The table that `free` prints.
-pub fn table(total: u64, free: u64, unit: Unit) -> String {
-    let amounts = [total, total.saturating_sub(free), free];
-    let mut row = vec!["memory".to_owned()];
-    row.extend(amounts.map(|bytes| unit.show(bytes)));
-    let header = ["", "total", "used", "free"].map(str::to_owned).to_vec();
+/// How much of something there is, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// Of what.
+    pub name: String,
+    /// All of it.
+    pub total: u64,
+    /// What is not in use.
+    pub free: u64,
+}
+
+/// The table that `free` and `df` print, a line for each amount.
+pub fn table(amounts: &[Amount], unit: Unit) -> String {
+    let row = |amount: &Amount| {
+        let Amount { total, free, .. } = *amount;
+        let mut row = vec![amount.name.clone()];
+        row.extend([total, total.saturating_sub(free), free].map(|bytes| unit.show(bytes)));
+        row
+    };
     Table {
-        header,
-        rows: vec![row],
+        header: ["", "total", "used", "free"].map(str::to_owned).to_vec(),
+        rows: amounts.iter().map(row).collect(),
     }
     .render()
+}
+
+/// The amount of blocks that `path` names (fstatvfs).
+///
+/// # Errors
+/// One line that names the path, if it cannot be opened or its scheme keeps no blocks.
+#[cfg(target_os = "redox")]
+pub fn blocks_of(path: &str) -> Result<Amount, Failure> {
+    let flags = libredox::flag::O_CLOEXEC | libredox::flag::O_PATH;
+    let stat = libredox::Fd::open(path, flags, 0)
+        .and_then(|fd| fd.statvfs())
+        .map_err(|error| Failure::Other(format!("{path}: {error}")))?;
+    Ok(Amount {
+        name: path.to_owned(),
+        total: stat.f_bsize * stat.f_blocks,
+        free: stat.f_bsize * stat.f_bfree,
+    })
+}
+
+/// The amount of blocks that `path` names: only the system itself has schemes.
+///
+/// # Errors
+/// Always, and says so.
+#[cfg(not(target_os = "redox"))]
+pub fn blocks_of(path: &str) -> Result<Amount, Failure> {
+    Err(Failure::Other(format!(
+        "{path}: asks the system itself and runs there only"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn amount(total: u64, free: u64) -> Amount {
+        Amount {
+            name: "memory".into(),
+            total,
+            free,
+        }
+    }
+
     #[test]
     fn amounts_follow_the_unit() {
-        let text = table(2 << 30, 512 << 20, Unit::Mebi);
+        let text = table(&[amount(2 << 30, 512 << 20)], Unit::Mebi);
         assert_eq!(
             text,
             "        total  used  free\nmemory   2048  1536   512\n"
@@ -85,7 +134,7 @@ mod tests {
 
     #[test]
     fn more_free_than_there_is_does_not_wrap() {
-        assert!(table(1, 2, Unit::Bytes).contains(" 0 "));
+        assert!(table(&[amount(1, 2)], Unit::Bytes).contains(" 0 "));
     }
 
     #[test]

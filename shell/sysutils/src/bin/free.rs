@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use sysutils::memory::{Unit, table};
-use sysutils::{Failure, Program};
+use sysutils::Program;
+use sysutils::memory::{Unit, blocks_of, table};
 
 const PROGRAM: Program = Program {
     name: "free",
@@ -14,26 +14,8 @@ const PROGRAM: Program = Program {
 fn main() -> ExitCode {
     PROGRAM.run(|args| {
         let unit = Unit::from_arguments(args)?;
-        let (total, free) = amounts()?;
-        Ok(table(total, free, unit))
+        let mut memory = blocks_of("/scheme/memory")?;
+        memory.name = "memory".into();
+        Ok(table(&[memory], unit))
     })
-}
-
-#[cfg(target_os = "redox")]
-fn amounts() -> Result<(u64, u64), Failure> {
-    const MEMORY: &str = "/scheme/memory";
-    let read = || {
-        let memory = libredox::Fd::open(MEMORY, libredox::flag::O_CLOEXEC, 0)?;
-        memory.statvfs()
-    };
-    let stat = read().map_err(|error| Failure::Other(format!("{MEMORY}: {error}")))?;
-    let block = stat.f_bsize;
-    Ok((block * stat.f_blocks, block * stat.f_bfree))
-}
-
-#[cfg(not(target_os = "redox"))]
-fn amounts() -> Result<(u64, u64), Failure> {
-    Err(Failure::Other(
-        "asks the kernel of the system itself and runs there only".into(),
-    ))
 }
