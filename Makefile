@@ -74,7 +74,7 @@ test-host: setup ## unit and integration tests that need no virtual machine
 .PHONY: test-guest
 test-guest: setup ## boot the test image and run its test programs
 	@$(MAKE) -s image FILESYSTEM_CONFIG=tests/guest/filesystem.toml IMAGE_DIR=build/image-test
-	@$(GUEST) build/image-test --suite $(SUITE) --scripts tests/guest/boots
+	@$(GUEST) build/image-test --timeout 300 --suite $(SUITE) --scripts tests/guest/boots
 
 .PHONY: fmt
 fmt: ## format the Rust code
