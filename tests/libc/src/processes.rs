@@ -278,11 +278,7 @@ fn fork_handlers_run() -> Outcome {
 }
 
 /// Runs /bin/sh -c TEXT by execve with this environment, its output in a pipe.
-fn shell(
-    text: &str,
-    environment: &[&std::ffi::CStr],
-    before: impl FnOnce(),
-) -> Result<(String, c_int), String> {
+fn shell(text: &str, environment: &[&std::ffi::CStr]) -> Result<(String, c_int), String> {
     let ends = pipe(libc::O_CLOEXEC)?;
     let text = CString::new(text).map_err(|_| "NUL")?;
     let arguments = [
@@ -294,7 +290,6 @@ fn shell(
     let mut environment: Vec<_> = environment.iter().map(|text| text.as_ptr()).collect();
     environment.push(std::ptr::null());
     let pid = fork(|| {
-        before();
         // SAFETY: terminated strings in terminated lists.
         unsafe {
             libc::dup2(ends[1], 1);
@@ -323,7 +318,6 @@ fn exec_passes_arguments_and_environment() -> Outcome {
     let (output, status) = shell(
         "echo \"$ONE-$TWO\"; exit 6",
         &[c"ONE=1", c"TWO=2 3", c"PATH=/usr/bin"],
-        || (),
     )?;
     check_eq!(output, "1-2 3\n");
     check_eq!(libc::WEXITSTATUS(status), 6);
@@ -339,24 +333,29 @@ fn exec_passes_arguments_and_environment() -> Outcome {
     Ok(())
 }
 
+/// This program again, with the word that makes it look at a descriptor.
 fn exec_keeps_what_is_not_close_on_exec() -> Outcome {
-    let ends = pipe(libc::O_CLOEXEC)?;
-    let text = "echo kept >&8; echo lost 2>/dev/null >&9; true";
-    let (_, status) = shell(text, &[c"PATH=/usr/bin"], || {
-        // SAFETY: plain descriptor calls.
-        unsafe {
-            let high = libc::fcntl(ends[1], libc::F_DUPFD, 20);
-            libc::dup2(high, 8);
-            libc::dup2(high, 9);
-            libc::fcntl(9, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
-    })?;
-    check_eq!(status, 0);
-    close(&[ends[1]]);
-    let mut bytes = [0u8; 32];
-    let count = read(ends[0], &mut bytes);
-    check_eq!(&bytes[..count.max(0) as usize], b"kept\n");
-    close(&[ends[0]]);
+    let program = crate::call::c(guest_tests::client::own_program())?;
+    for (flags, expected) in [(0, 1), (libc::FD_CLOEXEC, 0)] {
+        let ends = pipe(0)?;
+        let number = CString::new(ends[1].to_string()).map_err(|_| "NUL")?;
+        let arguments = [
+            program.as_ptr(),
+            c"--is-open".as_ptr(),
+            number.as_ptr(),
+            std::ptr::null(),
+        ];
+        let status = in_child(|| {
+            // SAFETY: terminated strings in a terminated list.
+            unsafe {
+                libc::fcntl(ends[1], libc::F_SETFD, flags);
+                libc::execv(program.as_ptr(), arguments.as_ptr());
+            }
+            99
+        })?;
+        check_eq!(libc::WEXITSTATUS(status), expected);
+        close(&ends);
+    }
     Ok(())
 }
 
