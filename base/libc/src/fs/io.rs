@@ -94,6 +94,13 @@ unsafe fn gather(parts: &[Iovec], buf: &mut [u8; GATHER_MAX]) -> usize {
     filled
 }
 
+/// Lets epoll know of a read that gave less than was asked for.
+pub(crate) fn noted(fd: c_int, got: usize, wanted: usize) {
+    if got > 0 && got < wanted {
+        crate::poll::after_short_read(fd);
+    }
+}
+
 /// `readv` for other modules.
 ///
 /// # Safety
@@ -107,7 +114,7 @@ pub(crate) unsafe fn readv_fd(
     // SAFETY: passed on.
     unsafe {
         each_part(parts, count, |part, _| {
-            syscall!(READ, fd, part.base, part.len)
+            syscall!(READ, fd, part.base, part.len).inspect(|&got| noted(fd, got, part.len))
         })
     }
 }
@@ -143,7 +150,7 @@ pub(crate) unsafe fn writev_fd(
 
 c_api! {
     fn read(fd: c_int, buf: *mut u8, len: usize) -> isize {
-        error::long(syscall!(READ, fd, buf, len))
+        error::long(syscall!(READ, fd, buf, len).inspect(|&got| noted(fd, got, len)))
     }
     fn write(fd: c_int, buf: *const u8, len: usize) -> isize {
         error::long(syscall!(WRITE, fd, buf, len))

@@ -21,7 +21,7 @@ use core::fmt;
 pub(crate) use change::unlink;
 pub(crate) use cwd::{lock as cwd_lock, restore_state, saved_state};
 pub(crate) use descriptor::{Fd, before_close, close, dup_with, dup2, make_pipe};
-pub(crate) use io::{read_fd, read_file, readv_fd, write_all, writev_fd};
+pub(crate) use io::{noted, read_fd, read_file, readv_fd, write_all, writev_fd};
 pub(crate) use open::open_at;
 pub(crate) use resolve::{c_path, canonical_of_fd, locate_at, open_kernel};
 pub(crate) use stat::{exists, fstat_raw, is_executable_file, statvfs_of, to_c};

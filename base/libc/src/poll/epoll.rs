@@ -12,6 +12,7 @@ use crate::sync::{Lock, Mutex};
 use crate::types::*;
 use crate::{Errno, e, error};
 use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering::*};
 use valence_abi::flags::*;
 use valence_abi::layout::Event;
 
@@ -29,6 +30,7 @@ const LINUX_CLOEXEC: usize = 0o2_000_000;
 const MEMBERS_MAX: usize = 2048;
 const BATCH: usize = 64;
 const QUEUES_MAX: usize = 64;
+const FDS_MARKED: usize = 1024;
 
 /// An epoll instance; 0 is none.
 type Instance = u32;
@@ -128,6 +130,7 @@ pub(crate) fn forget(fd: c_int) {
     let mut members = MEMBERS.lock();
     if members.end > 0 {
         members.remove(|member| member.fd == fd);
+        mark(fd, false);
     }
     let Some(instance) = members.instance(fd) else {
         return;
@@ -146,6 +149,51 @@ pub(crate) fn copied(from: c_int, to: c_int) {
     if let Some(instance) = members.instance(from) {
         // Without a free entry the copy is no epoll descriptor: epoll_ctl on it says EINVAL.
         let _ = members.add_queue(to, instance);
+    }
+}
+
+/// Descriptors below 1024 that are members: a quick answer for every `read`.
+static MEMBER_FDS: [AtomicU64; FDS_MARKED / 64] = [const { AtomicU64::new(0) }; FDS_MARKED / 64];
+
+fn mark(fd: c_int, member: bool) {
+    let Ok(index) = usize::try_from(fd) else {
+        return;
+    };
+    let Some(word) = MEMBER_FDS.get(index / 64) else {
+        return;
+    };
+    let bit = 1 << (index % 64);
+    if member {
+        word.fetch_or(bit, AcqRel);
+    } else {
+        word.fetch_and(!bit, AcqRel);
+    }
+}
+
+/// A read gave less than was asked for. Programs take that as "empty" and wait for the next edge, unless a hang-up was
+/// reported, which the kernel does not tell: if the other end has closed meanwhile, no edge would come. Subscribing again
+/// makes the kernel report the end of the stream, if that is what is left.
+pub(crate) fn after_short_read(fd: c_int) {
+    let index = fd as usize;
+    let marked = MEMBER_FDS
+        .get(index / 64)
+        .is_none_or(|word| word.load(Acquire) & (1 << (index % 64)) != 0);
+    if !marked {
+        return;
+    }
+    let members = MEMBERS.lock();
+    for member in &members.entries[..members.end] {
+        let edge = member.events & EPOLLET != 0 && member.events & EPOLLONESHOT == 0;
+        if member.instance == 0 || member.fd != fd || !edge {
+            continue;
+        }
+        if let Some(entry) = members
+            .queues
+            .iter()
+            .find(|entry| entry.0 == member.instance)
+        {
+            let _ = join(entry.1, fd, member.events);
+        }
     }
 }
 
@@ -202,6 +250,7 @@ fn control(
                 data,
                 reported: false,
             })?;
+            mark(fd, true);
             if let Err(errno) = join(queue, fd, events) {
                 members.remove(|member| member.instance == instance && member.fd == fd);
                 return Err(errno);

@@ -15,7 +15,7 @@ use core::slice;
 use valence_abi::flags::*;
 use valence_abi::layout::Event;
 
-pub(crate) use epoll::{copied, forget, lock};
+pub(crate) use epoll::{after_short_read, copied, forget, lock};
 
 const POLLIN: i16 = 0x001;
 const POLLOUT: i16 = 0x004;

@@ -1,7 +1,7 @@
 //! Sending and receiving: <https://pubs.opengroup.org/onlinepubs/9799919799/functions/send.html>.
 
 use super::{Socket, identify, read_address, towards, write_address};
-use crate::fs::readv_fd;
+use crate::fs::{noted, readv_fd};
 use crate::poll::is_ready;
 use crate::types::*;
 use crate::{Errno, e, error};
@@ -59,7 +59,10 @@ fn receive(fd: c_int, buf: *mut u8, len: usize, flags: c_int) -> Result<usize, E
         // SAFETY: the caller's buffer.
         match unsafe { syscall!(READ, fd, buf.wrapping_add(filled), len - filled) } {
             Ok(0) => return Ok(filled),
-            Ok(got) => filled += got,
+            Ok(got) => {
+                noted(fd, got, len - filled);
+                filled += got;
+            }
             Err(_) if filled > 0 => return Ok(filled),
             Err(errno) => return Err(errno),
         }
