@@ -1,9 +1,9 @@
 //! `pthread_mutex_*`: <https://pubs.opengroup.org/onlinepubs/9799919799/functions/pthread_mutex_lock.html>.
 //!
-//! Twelve bytes: lock word, owner's thread number, kind and depth. Kinds are those of the `libc` crate since 0.2.18x: 0 and
-//! 2 are the plain mutex, 1 is error-checking, 3 recursive. (Older versions had 1 for recursive: a crate compiled against
-//! them that locks such a mutex twice gets EDEADLK, redox-facts 11.4.) A plain mutex does not record its owner:
-//! relocking it blocks forever, as POSIX says for NORMAL.
+//! Twelve bytes: lock word, owner's thread number, kind and depth. Kinds differ between the versions of the `libc` crate
+//! in one program (redox-facts 11.4): 0 and 2 are the plain mutex, 1 is error-checking or recursive depending on the
+//! version, so it is given recursive locking, which is right for one and harmless for the other; 3 is recursive.
+//! A plain mutex does not record its owner: relocking it blocks forever, as POSIX says for NORMAL.
 
 use super::{FOREVER, Lock};
 use crate::types::*;
@@ -13,7 +13,6 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const KIND_MASK: u32 = 0xF;
 const DEPTH_ONE: u32 = 0x10;
 const KIND_MAX: c_int = 3;
-const ERRORCHECK: u32 = 1;
 /// `PTHREAD_PROCESS_SHARED`: fine as it is, because a futex is found by physical address.
 const SHARED_MAX: c_int = 1;
 
@@ -31,17 +30,13 @@ impl PthreadMutex {
         matches!(self.kind.load(Relaxed) & KIND_MASK, 0 | 2)
     }
 
-    /// For a kind that knows its owner: `Some` if that is the caller, who then holds it once more or, with error checking,
-    /// is refused.
-    fn relock(&self) -> Option<Result<(), Errno>> {
-        if self.owner.load(Relaxed) != thread::current().tid() {
-            return None;
+    /// For a kind that knows its owner: true if that is the caller, who then holds it once more.
+    fn relock(&self) -> bool {
+        let mine = self.owner.load(Relaxed) == thread::current().tid();
+        if mine {
+            self.kind.fetch_add(DEPTH_ONE, Relaxed);
         }
-        if self.kind.load(Relaxed) & KIND_MASK == ERRORCHECK {
-            return Some(Err(e::EDEADLK));
-        }
-        self.kind.fetch_add(DEPTH_ONE, Relaxed);
-        Some(Ok(()))
+        mine
     }
 
     fn own(&self) {
@@ -52,8 +47,8 @@ impl PthreadMutex {
         if self.is_plain() {
             return self.lock.lock_until(deadline);
         }
-        if let Some(result) = self.relock() {
-            return result;
+        if self.relock() {
+            return Ok(());
         }
         self.lock.lock_until(deadline)?;
         self.own();
@@ -64,8 +59,8 @@ impl PthreadMutex {
         if self.is_plain() {
             return self.lock.try_lock();
         }
-        if let Some(result) = self.relock() {
-            return result.is_ok();
+        if self.relock() {
+            return true;
         }
         let taken = self.lock.try_lock();
         if taken {
