@@ -328,6 +328,31 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// How full the tables are, for `/scheme/sys/tables`.
+    pub fn table_sizes(&self) -> [(&'static str, usize); 14] {
+        let requests = self
+            .schemes
+            .iter()
+            .map(|(_, scheme)| scheme.open_requests())
+            .sum();
+        [
+            ("processes", self.processes.len()),
+            ("threads", self.threads.len()),
+            ("spaces", self.spaces.len()),
+            ("mappings", self.mappings.len()),
+            ("files", self.files.len()),
+            ("pipes", self.pipes.len()),
+            ("queues", self.queues.len()),
+            ("namespaces", self.namespaces.len()),
+            ("schemes", self.schemes.len()),
+            ("requests", requests),
+            ("groups", self.groups.len()),
+            ("waits", self.waits.len()),
+            ("futexes", self.futexes.len()),
+            ("timers", self.timers.len()),
+        ]
+    }
+
     /// A random word: hardware if it has any, mixed with a running state.
     pub fn random_u64(&mut self) -> u64 {
         let hardware = self.machine.random().unwrap_or(0);

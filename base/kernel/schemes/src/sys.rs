@@ -23,8 +23,8 @@ use valence_abi::layout::{Stat, dirent};
 
 use crate::bytes::read_at;
 
-const FILES: [&str; 10] = [
-    "context", "cpu", "env", "exe", "kstop", "log", "mem", "scheme", "stat", "uname",
+const FILES: [&str; 11] = [
+    "context", "cpu", "env", "exe", "kstop", "log", "mem", "scheme", "stat", "tables", "uname",
 ];
 
 enum Handle {
@@ -161,6 +161,11 @@ fn text_of<M: Machine>(kernel: &mut Kernel<M>, process: ProcessId, name: &str) -
                  calls {}\nswitches {}\nspaces-loaded {}\nkicks {}\nhand-overs-expired {}\nfaults {}",
                 c.calls, c.switches, c.loads, c.kicks, c.expired, c.faults
             );
+        }
+        "tables" => {
+            for (name, count) in kernel.table_sizes() {
+                let _ = writeln!(text, "{name} {count}");
+            }
         }
         _ => {
             let _ = writeln!(

@@ -234,6 +234,7 @@ impl<M: Machine> Kernel<M> {
             return;
         };
         space.regions.remove(&start);
+        space.released(start, region.pages);
         let (root, end) = (space.root, Page(start + region.pages));
         let mut parked = space.parked.split_off(&start);
         space.parked.append(&mut parked.split_off(&end.0));

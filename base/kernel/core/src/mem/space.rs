@@ -225,6 +225,12 @@ impl Space {
         Ok(start)
     }
 
+    /// A range is free again: it is tried first, so that a program that maps and unmaps stays in the same page tables (they are
+    /// only freed with the space).
+    pub fn released(&mut self, start: u64, pages: u64) {
+        self.hint = self.hint.max((start + pages).min(self.top));
+    }
+
     /// Checks a byte range of user memory and makes it pages: (first, count). `EINVAL` outside of user space.
     pub fn range(addr: usize, len: usize) -> Result<(u64, u64), Errno> {
         let end = addr.checked_add(len).ok_or(EINVAL)?;
@@ -381,6 +387,28 @@ mod tests {
         assert_eq!(space.find_free(1), Err(ENOMEM));
         space.regions.remove(&first);
         assert_eq!(space.find_free(6), Ok(first));
+    }
+
+    #[test]
+    fn a_range_that_comes_and_goes_stays_where_it_was() {
+        let mut space = space();
+        let low = space.find_free(3).unwrap();
+        space.insert(low, Region::private(3, Rights::DATA)).unwrap();
+        for pages in [40, 7, 90, 40] {
+            let start = space.find_free(pages).unwrap();
+            space
+                .insert(
+                    start,
+                    Region {
+                        kind: Kind::Arena,
+                        ..Region::private(pages, Rights::DATA)
+                    },
+                )
+                .unwrap();
+            assert_eq!(start + pages, low);
+            space.regions.remove(&start);
+            space.released(start, pages);
+        }
     }
 
     #[test]
