@@ -1,16 +1,16 @@
-//! The models that are installed: files `NAME.gguf` in the model folders.
+//! The models that are installed: files `NAME.gguf` in the model folders, and directories with `model.safetensors`.
 //!
 //! The folders are looked through again when somebody asks and the last look is a second old. A file that changed or
 //! went away loses its worker: what was running on the old bytes runs to its end, the next request sees the new ones.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ai_engine::gguf::Gguf;
-use ai_engine::model::Model;
+use ai_engine::model::{Encoder, Model};
 use ai_engine::pool::Pool;
 use scheme_server::{Errno, Wake};
 use serde_json::{Value, json};
@@ -35,7 +35,59 @@ struct Entry {
     path: PathBuf,
     size: u64,
     modified: Option<SystemTime>,
+    /// Whether it generates text; otherwise it makes vectors.
+    speaks: bool,
     worker: Option<Worker>,
+}
+
+impl Entry {
+    /// The model at a path: a file `NAME.gguf`, or a directory with weights.
+    fn of(path: PathBuf) -> Option<(String, Entry)> {
+        let meta = fs::metadata(&path).ok()?;
+        let (name, of) = if meta.is_dir() {
+            (
+                path.file_name()?,
+                fs::metadata(path.join(loaded::TENSORS)).ok()?,
+            )
+        } else {
+            (
+                path.file_stem()
+                    .filter(|_| path.extension().is_some_and(|ending| ending == "gguf"))?,
+                meta,
+            )
+        };
+        let name = name
+            .to_str()
+            .filter(|name| !name.starts_with('.'))?
+            .to_owned();
+        Some((
+            name,
+            Entry {
+                size: of.len(),
+                modified: of.modified().ok(),
+                speaks: false,
+                worker: None,
+                path,
+            },
+        ))
+    }
+
+    fn is_same(&self, other: &Entry) -> bool {
+        (&self.path, self.size, self.modified) == (&other.path, other.size, other.modified)
+    }
+}
+
+/// Whether a model generates text: all do but encoders.
+fn speaks(path: &Path) -> bool {
+    use std::io::Read;
+    if path.is_dir() {
+        return false;
+    }
+    let mut head = Vec::new();
+    let file = fs::File::open(path);
+    // A file that cannot be read says so when it is used.
+    let _ = file.and_then(|file| file.take(limits::HEAD_BYTES as u64).read_to_end(&mut head));
+    Gguf::architecture(&head).is_none_or(|architecture| architecture != "bert")
 }
 
 impl Catalogue {
@@ -62,31 +114,19 @@ impl Catalogue {
         for folder in &self.folders {
             // A folder that is not there has no models.
             for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let path = file.path();
-                let is_model = path.extension().is_some_and(|ending| ending == "gguf");
-                let (Some(stem), Ok(meta)) = (path.file_stem(), fs::metadata(&path)) else {
+                let Some((name, entry)) = Entry::of(file.path()) else {
                     continue;
                 };
-                let Some(name) = stem.to_str().filter(|_| is_model && meta.is_file()) else {
-                    continue;
-                };
-                if found.len() < limits::MODELS && !found.contains_key(name) {
-                    let (size, modified) = (meta.len(), meta.modified().ok());
-                    found.insert(
-                        name.to_owned(),
-                        Entry {
-                            path: path.clone(),
-                            size,
-                            modified,
-                            worker: None,
-                        },
-                    );
+                if found.len() < limits::MODELS && !found.contains_key(&name) {
+                    let known = self.models.get(&name).filter(|old| old.is_same(&entry));
+                    let speaks = known.map_or_else(|| speaks(&entry.path), |old| old.speaks);
+                    found.insert(name, Entry { speaks, ..entry });
                 }
             }
         }
         for (name, entry) in &mut found {
             if let Some(old) = self.models.remove(name)
-                && (&old.path, old.size, old.modified) == (&entry.path, entry.size, entry.modified)
+                && old.is_same(entry)
             {
                 entry.worker = old.worker;
             }
@@ -112,7 +152,19 @@ impl Catalogue {
             .chosen
             .clone()
             .filter(|name| self.models.contains_key(name));
-        chosen.or_else(|| self.models.keys().next().cloned())
+        let mut speakers = self.models.iter().filter(|(_, entry)| entry.speaks);
+        chosen.or_else(|| speakers.next().map(|(name, _)| name.clone()))
+    }
+
+    /// The model that makes vectors for a request which names none.
+    pub(crate) fn default_encoder(&mut self) -> Result<String, Failure> {
+        self.scan();
+        let found = self
+            .models
+            .iter()
+            .find(|(_, entry)| !entry.speaks)
+            .map(|(name, _)| name.clone());
+        found.ok_or_else(|| Failure::new(Errno::ENOENT, "no embedding model is installed"))
     }
 
     pub(crate) fn choose(&mut self, name: &str) {
@@ -184,8 +236,8 @@ impl Catalogue {
     }
 }
 
-fn card(name: &str, path: &std::path::Path) -> Result<Value, Failure> {
-    let bytes = loaded::read(path)?;
+fn card(name: &str, path: &Path) -> Result<Value, Failure> {
+    let bytes = loaded::gguf_bytes(path)?;
     let gguf = Gguf::read(&bytes)?;
     let (size, hash) = (bytes.len(), loaded::sha256(&bytes));
     let text = |key: &str| gguf.text(key).map(str::to_owned);
@@ -197,18 +249,27 @@ fn card(name: &str, path: &std::path::Path) -> Result<Value, Failure> {
         .into_iter()
         .max_by_key(|(_, bytes)| *bytes)
         .map(|(format, _)| format);
-    let model = Model::load(&gguf, Arc::new(bytes))?;
-    Ok(json!({
+    let mut card = json!({
         "name": name,
         "title": text("general.name"),
-        "architecture": model.shape.architecture,
-        "parameters": model.parameters(),
+        "architecture": text("general.architecture"),
         "quantisation": quantisation,
-        "context": model.shape.context,
-        "vocabulary": model.shape.vocabulary,
         "licence": text("general.license"),
         "size_bytes": size,
-        "memory_bytes": size + model.cache_bytes(model.shape.context),
         "sha256": hash,
-    }))
+    });
+    if gguf.text("general.architecture") == Some("bert") {
+        let encoder = Encoder::load(&gguf, Arc::new(bytes))?;
+        card["parameters"] = encoder.parameters().into();
+        card["context"] = encoder.context.into();
+        card["dimensions"] = encoder.width.into();
+        card["memory_bytes"] = size.into();
+    } else {
+        let model = Model::load(&gguf, Arc::new(bytes))?;
+        card["parameters"] = model.parameters().into();
+        card["context"] = model.shape.context.into();
+        card["vocabulary"] = model.shape.vocabulary.into();
+        card["memory_bytes"] = (size + model.cache_bytes(model.shape.context)).into();
+    }
+    Ok(card)
 }

@@ -13,8 +13,10 @@ use scheme_server::{Errno, HandleId, Result, Step, Wake, copy_from};
 use crate::catalogue::Catalogue;
 use crate::conversation::{generate, submit};
 use crate::failure::Failure;
+use crate::limits;
 use crate::reply::{Reader, Reply};
 use crate::v1;
+use crate::vectors;
 use crate::worker::{Prompt, Task};
 
 /// What an exchange does with its request.
@@ -23,7 +25,18 @@ pub(crate) enum Kind {
     Complete,
     Tokenize,
     Detokenize,
+    Embed(Form),
+    Rerank,
     V1(V1),
+}
+
+/// How `embed` is asked and answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Every line is a text (as JSON), rather than all being one.
+    pub(crate) is_lines: bool,
+    /// Little-endian floats rather than JSON.
+    pub(crate) is_raw: bool,
 }
 
 /// See the module's text.
@@ -42,7 +55,7 @@ pub(crate) enum Answer {
     /// All at once, when it is whole.
     Whole {
         reply: Arc<Reply>,
-        shape: v1::Shape,
+        shape: Shape,
         bytes: Option<Vec<u8>>,
         at: usize,
     },
@@ -55,6 +68,32 @@ pub(crate) enum Answer {
     },
     /// Bytes that were at hand.
     Bytes { bytes: Vec<u8>, at: usize },
+}
+
+/// What an answer that comes all at once looks like.
+pub(crate) enum Shape {
+    V1(v1::Shape),
+    Vectors(Form),
+    Rerank,
+    V1Embeddings { model: String, is_base64: bool },
+}
+
+impl Shape {
+    fn whole(&self, reply: &Reply) -> Result<Vec<u8>> {
+        match (self, reply.failure()) {
+            (Shape::V1(shape), _) => Ok(shape.whole(reply).into_bytes()),
+            (Shape::V1Embeddings { .. }, Some(failure)) => {
+                Ok(v1::error_json(&failure).into_bytes())
+            }
+            (_, Some(failure)) => Err(failure.errno),
+            (Shape::Vectors(form), None) => Ok(vectors::write(&reply.lock().vectors, *form)),
+            (Shape::Rerank, None) => Ok(vectors::ranking(&reply.lock().vectors).into_bytes()),
+            (Shape::V1Embeddings { model, is_base64 }, None) => {
+                let state = reply.lock();
+                Ok(vectors::v1(&state.vectors, model, state.usage.prompt, *is_base64).into_bytes())
+            }
+        }
+    }
 }
 
 impl Exchange {
@@ -114,6 +153,7 @@ impl Exchange {
         if step.is_err() {
             let of = match &self.answer {
                 Some(Answer::Plain(reader)) => reader.reply.failure(),
+                Some(Answer::Whole { reply, .. }) => reply.failure(),
                 _ => None,
             };
             self.failure = of.or(self.failure.take());
@@ -154,7 +194,7 @@ impl Answer {
                     if !Reader::new(reply.clone()).is_over_or_watched(id) {
                         return Ok(Step::Wait);
                     }
-                    *bytes = Some(shape.whole(reply).into_bytes());
+                    *bytes = Some(shape.whole(reply)?);
                 }
                 Ok(Step::Done(
                     bytes.as_ref().map_or(0, |bytes| advance(bytes, at, buf)),
@@ -209,6 +249,19 @@ fn begin(
     let model = settings.model.as_deref();
     let reply = match kind {
         Kind::Complete => generate(Prompt::Raw(text), settings, 0, models, wake)?,
+        Kind::Embed(form) => {
+            let texts = vectors::texts(&text, form)?;
+            return embed(texts, model, Shape::Vectors(form), models, wake);
+        }
+        Kind::Rerank => {
+            return embed(
+                vectors::rerank_texts(&text)?,
+                model,
+                Shape::Rerank,
+                models,
+                wake,
+            );
+        }
         Kind::Tokenize => submit(Task::Tokenize { text }, model, models, wake)?,
         Kind::Detokenize => {
             let words = text.split(|letter: char| letter.is_whitespace() || letter == ',');
@@ -228,4 +281,29 @@ fn begin(
         Kind::V1(_) => return Err(Failure::invalid("taken care of above")),
     };
     Ok(Answer::Plain(Reader::new(reply)))
+}
+
+/// Begins the vectors of some texts.
+pub(crate) fn embed(
+    texts: Vec<String>,
+    model: Option<&str>,
+    shape: Shape,
+    models: &mut Catalogue,
+    wake: &Wake,
+) -> std::result::Result<Answer, Failure> {
+    if texts.len() > limits::EMBED_TEXTS {
+        let text = format!("{} texts, more than {}", texts.len(), limits::EMBED_TEXTS);
+        return Err(Failure::new(Errno::EMSGSIZE, text));
+    }
+    let name = match model {
+        Some(name) => name.to_owned(),
+        None => models.default_encoder()?,
+    };
+    let reply = submit(Task::Embed { texts }, Some(&name), models, wake)?;
+    Ok(Answer::Whole {
+        reply,
+        shape,
+        bytes: None,
+        at: 0,
+    })
 }

@@ -20,6 +20,7 @@ mod sessions;
 mod status;
 mod threads;
 mod v1;
+mod vectors;
 mod worker;
 
 pub use config::{Config, USAGE};

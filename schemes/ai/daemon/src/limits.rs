@@ -18,5 +18,11 @@ pub(crate) const KEEP_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) const MODEL_BYTES: u64 = 1 << 40;
 /// Reply tokens where a request does not say.
 pub(crate) const DEFAULT_TOKENS: usize = 512;
+/// Texts of one embedding request.
+pub(crate) const EMBED_TEXTS: usize = 4096;
+/// Texts that are embedded between two looks whether somebody still waits.
+pub(crate) const EMBED_AT_ONCE: usize = 16;
+/// Bytes of a model file that are looked at for its architecture.
+pub(crate) const HEAD_BYTES: usize = 4096;
 /// Stack of a worker thread: chat templates may nest.
 pub(crate) const WORKER_STACK: usize = 8 << 20;

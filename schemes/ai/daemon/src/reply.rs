@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) usage: Usage,
     /// Tokens with their probabilities, where they were asked for.
     pub(crate) choices: Vec<(String, Choice)>,
+    /// What an encoder made.
+    pub(crate) vectors: Vec<Vec<f32>>,
     /// Prompt tokens read, and all of them.
     pub(crate) progress: (usize, usize),
     is_cancelled: bool,
@@ -45,6 +47,7 @@ impl Reply {
                 end: None,
                 usage: Usage::default(),
                 choices: Vec::new(),
+                vectors: Vec::new(),
                 progress: (0, 0),
                 is_cancelled: false,
                 watchers: BTreeSet::new(),
@@ -99,6 +102,19 @@ impl Reply {
         self.end(text, Ok(Finish::Stop), Usage::default());
     }
 
+    /// The whole of an encoder's answer.
+    pub(crate) fn answer_vectors(&self, vectors: Vec<Vec<f32>>, tokens: usize) {
+        self.lock().vectors = vectors;
+        self.end(
+            "",
+            Ok(Finish::Stop),
+            Usage {
+                prompt: tokens,
+                ..Usage::default()
+            },
+        );
+    }
+
     pub(crate) fn fail(&self, failure: impl Into<Failure>) {
         self.end("", Err(failure.into()), Usage::default());
     }
@@ -112,6 +128,11 @@ impl Reply {
     pub(crate) fn is_unwanted(self: &Arc<Self>) -> bool {
         // The worker's own is the only reference left: nobody will read it.
         Arc::strong_count(self) == 1 || self.lock().is_cancelled
+    }
+
+    /// While a worker holds the job as well as the table does not: two references are the worker's own.
+    pub(crate) fn is_unwanted_by_clients(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) <= 2 || self.lock().is_cancelled
     }
 
     pub(crate) fn is_over(&self) -> bool {

@@ -10,7 +10,7 @@ use scheme_server::{
 use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::conversation::Conversation;
-use crate::exchange::{Exchange, Kind};
+use crate::exchange::{Exchange, Form, Kind};
 use crate::handle::{Chat, Handle, Target};
 use crate::reply::Reader;
 use crate::sessions::Sessions;
@@ -101,7 +101,12 @@ impl Aid {
             }
             Route::SessionFile(number, file) => self.open_session(caller, number, file, id),
             Route::ModelFile(name, file) => self.open_model(&name, file, id),
-            Route::Embed | Route::Rerank => Err(Errno::EOPNOTSUPP),
+            Route::Embed => {
+                let (settings, form) = embed_options(options)?;
+                let exchange = Box::new(Exchange::new(Kind::Embed(form), settings));
+                Ok(Opened::stream(Handle::Exchange { id, exchange }))
+            }
+            Route::Rerank => exchange(Kind::Rerank),
             _ => Err(Errno::EISDIR),
         }
     }
@@ -196,7 +201,22 @@ impl Aid {
     }
 }
 
-/// The settings of an open's query. `format` and `lines` belong to `embed`.
+/// The options of `embed`: `format=f32`, `lines=1`, and those of any open.
+fn embed_options(options: Option<&str>) -> Result<(Settings, Form)> {
+    let (mut settings, mut form) = (Settings::default(), Form::default());
+    for (key, value) in query(options.unwrap_or_default())? {
+        match (key.as_str(), value.as_str()) {
+            ("format", "f32") => form.is_raw = true,
+            ("format", "json") => form.is_raw = false,
+            ("lines", "1") => form.is_lines = true,
+            ("lines", "0") => form.is_lines = false,
+            _ => settings.set(&key, &value).map_err(|_| Errno::EINVAL)?,
+        }
+    }
+    Ok((settings, form))
+}
+
+/// The settings of an open's query.
 fn settings(options: Option<&str>) -> Result<Settings> {
     let mut settings = Settings::default();
     for (key, value) in query(options.unwrap_or_default())? {

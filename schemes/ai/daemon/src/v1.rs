@@ -14,9 +14,10 @@ use serde_json::{Map, Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::conversation::{generate, generate_chat};
-use crate::exchange::Answer;
+use crate::exchange::{self, Answer};
 use crate::failure::Failure;
 use crate::reply::{Reader, Reply};
+use crate::vectors;
 use crate::worker::Prompt;
 
 /// Chat or plain completion: their objects differ in names.
@@ -53,12 +54,6 @@ pub(crate) fn begin(
         let bytes = models_json(models).into_bytes();
         return Ok(Answer::Bytes { bytes, at: 0 });
     }
-    if of == V1::Embeddings {
-        return Err(Failure::new(
-            Errno::EOPNOTSUPP,
-            "no embedding model is built in",
-        ));
-    }
     let form = if of == V1::ChatCompletions {
         Form::Chat
     } else {
@@ -70,6 +65,23 @@ pub(crate) fn begin(
     let request = request
         .as_object()
         .ok_or_else(|| malformed("the request is no JSON object".to_owned()))?;
+    if of == V1::Embeddings {
+        let request = Value::Object(request.clone());
+        let (texts, is_base64) = vectors::v1_texts(&request)?;
+        let name = request
+            .get("model")
+            .and_then(Value::as_str)
+            .filter(|name| *name != "default");
+        let model = match name {
+            Some(name) => name.to_owned(),
+            None => models.default_encoder()?,
+        };
+        let shape = exchange::Shape::V1Embeddings {
+            model: model.clone(),
+            is_base64,
+        };
+        return exchange::embed(texts, Some(&model), shape, models, wake);
+    }
     let (settings, logprobs) = settings(request, form)?;
     let name = match &settings.model {
         Some(name) => name.clone(),
@@ -142,7 +154,7 @@ pub(crate) fn begin(
     }
     Ok(Answer::Whole {
         reply,
-        shape,
+        shape: exchange::Shape::V1(shape),
         bytes: None,
         at: 0,
     })

@@ -9,17 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ai_engine::engine::{Class, Event, Request, RequestId, Status};
+use ai_engine::engine::{Class, Engine, Event, Request, RequestId, Status};
 use ai_engine::pool::Pool;
 use ai_engine::sample::Options;
 use ai_engine::template::Message;
-use ai_engine::tokenizer::Special;
+use ai_engine::tokenizer::{Special, Tokenizer};
 use scheme_server::Errno;
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::limits;
-use crate::loaded::{self, Loaded};
+use crate::loaded::{self, Loaded, Runner};
 use crate::reply::Reply;
 
 /// What a model is asked to do.
@@ -41,6 +41,9 @@ pub(crate) enum Task {
     },
     Detokenize {
         tokens: Vec<u32>,
+    },
+    Embed {
+        texts: Vec<String>,
     },
 }
 
@@ -164,10 +167,7 @@ impl Run {
     fn run(mut self) {
         let mut used = Instant::now();
         loop {
-            let busy = self
-                .loaded
-                .as_ref()
-                .is_some_and(|loaded| !loaded.engine.is_idle());
+            let busy = self.engine().is_some_and(|engine| !engine.is_idle());
             let command = if busy {
                 match self.commands.try_recv() {
                     Ok(command) => Some(command),
@@ -199,6 +199,16 @@ impl Run {
                 self.step();
                 used = Instant::now();
             }
+        }
+    }
+
+    fn engine(&self) -> Option<&Engine> {
+        match &self.loaded {
+            Some(Loaded {
+                runner: Runner::Speaker { engine, .. },
+                ..
+            }) => Some(engine),
+            _ => None,
         }
     }
 
@@ -241,7 +251,7 @@ impl Run {
                     let mut shown = lock(&self.shown);
                     shown.state = "loaded";
                     shown.error.clear();
-                    (shown.kernel, shown.bytes) = (loaded.kernel, loaded.bytes);
+                    (shown.kernel, shown.bytes) = (loaded.kernel.name(), loaded.bytes);
                     self.loaded = Some(loaded);
                 }
                 Err(failure) => {
@@ -259,7 +269,7 @@ impl Run {
 
     fn begin(&mut self, job: Job) -> Result<(), Failure> {
         let loaded = self.loaded()?;
-        let tokenizer = loaded.engine.tokenizer().clone();
+        let tokenizer = loaded.tokenizer.clone();
         match job.task {
             Task::Tokenize { text } => {
                 let tokens = tokenizer.encode_prompt(&text, Special::Text);
@@ -277,6 +287,28 @@ impl Run {
                 }
                 job.reply.answer(&tokenizer.decode(&tokens));
             }
+            Task::Embed { texts } => {
+                let Runner::Encoder(encoder) = &loaded.runner else {
+                    return Err(Failure::new(
+                        Errno::EOPNOTSUPP,
+                        "this model makes no vectors",
+                    ));
+                };
+                let mut vectors = Vec::with_capacity(texts.len());
+                let mut total = 0;
+                for some in texts.chunks(limits::EMBED_AT_ONCE) {
+                    if job.reply.is_unwanted_by_clients() {
+                        break;
+                    }
+                    let tokens: Vec<Vec<u32>> = some
+                        .iter()
+                        .map(|text| fitting(&tokenizer, text, encoder.context))
+                        .collect();
+                    total += tokens.iter().map(Vec::len).sum::<usize>();
+                    vectors.extend(encoder.encode(loaded.kernel, &*loaded.pool, &tokens));
+                }
+                job.reply.answer_vectors(vectors, total);
+            }
             Task::Generate {
                 prompt,
                 options,
@@ -284,17 +316,16 @@ impl Run {
                 schema,
                 grammar,
             } => {
+                let Runner::Speaker { engine, template } = &mut loaded.runner else {
+                    return Err(Failure::new(Errno::EOPNOTSUPP, "this model does not speak"));
+                };
                 if schema.is_some() || grammar.is_some() {
-                    return Err(Failure::new(
-                        Errno::EOPNOTSUPP,
-                        "output held to a form is not built in",
-                    ));
+                    let text = "replies held to a schema or grammar are not built in";
+                    return Err(Failure::new(Errno::EOPNOTSUPP, text));
                 }
                 let tokens = match prompt {
                     Prompt::Chat { messages, tools } => {
-                        loaded
-                            .template
-                            .encode(&tokenizer, &messages, tools.as_ref())?
+                        template.encode(&tokenizer, &messages, tools.as_ref())?
                     }
                     Prompt::Raw(text) => tokenizer.encode_prompt(&text, Special::Text),
                 };
@@ -304,7 +335,7 @@ impl Run {
                     class,
                     constraint: None,
                 };
-                let id = loaded.engine.submit(request)?;
+                let id = engine.submit(request)?;
                 self.live.0.insert(id, job.reply);
             }
         }
@@ -312,15 +343,19 @@ impl Run {
     }
 
     fn step(&mut self) {
-        let Some(loaded) = &mut self.loaded else {
+        let Some(Loaded {
+            runner: Runner::Speaker { engine, .. },
+            ..
+        }) = &mut self.loaded
+        else {
             return;
         };
         for (id, reply) in &self.live.0 {
             if reply.is_unwanted() {
-                loaded.engine.cancel(*id);
+                engine.cancel(*id);
             }
         }
-        let events = loaded.engine.step();
+        let events = engine.step();
         let mut is_over = false;
         for event in events {
             match event {
@@ -356,8 +391,19 @@ impl Run {
     }
 
     fn show(&self) {
-        if let Some(loaded) = &self.loaded {
-            lock(&self.shown).engine = loaded.engine.status();
+        if let Some(engine) = self.engine() {
+            lock(&self.shown).engine = engine.status();
         }
     }
+}
+
+/// A text's tokens, cut to the encoder's context; the separator stays at the end.
+fn fitting(tokenizer: &Tokenizer, text: &str, context: usize) -> Vec<u32> {
+    let mut tokens = tokenizer.encode_prompt(text, Special::Text);
+    if tokens.len() > context {
+        let last = tokens.last().copied();
+        tokens.truncate(context - 1);
+        tokens.extend(last);
+    }
+    tokens
 }

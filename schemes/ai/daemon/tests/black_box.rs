@@ -651,3 +651,24 @@ fn without_a_model_the_error_says_so() {
     assert_eq!(chat.read(10), Err(Errno::ENOENT));
     assert_eq!(error(&chat), "no model is installed\n");
 }
+
+#[test]
+fn a_form_that_is_not_built_in_is_refused_and_not_ignored() {
+    let setup = setup();
+    let chat = setup.open("chat?schema=%7B%7D");
+    chat.write_all(b"x").unwrap();
+    assert_eq!(chat.read(10), Err(Errno::EOPNOTSUPP));
+    assert!(error(&chat).contains("schema"));
+}
+
+#[test]
+fn without_an_encoder_embed_says_so() {
+    let setup = setup();
+    let file = setup.open("embed");
+    file.write_all(b"text").unwrap();
+    assert_eq!(file.read(10), Err(Errno::ENOENT));
+    assert!(error(&file).contains("embedding"));
+    let speaker = setup.open("embed?model=tiny");
+    speaker.write_all(b"text").unwrap();
+    assert_eq!(speaker.read(10), Err(Errno::EOPNOTSUPP));
+}

@@ -40,6 +40,30 @@ impl Recipe {
         }
     }
 
+    /// The shapes of the benchmarks: about 15 million, 110 million and 1.1 billion weights.
+    pub fn named(shape: &str, format: Format) -> Option<Recipe> {
+        let tiny = Recipe::tiny("llama", format);
+        let (layers, width, heads, kv_heads, feed) = match shape {
+            "tiny" => return Some(tiny),
+            "15m" => (6, 256, 8, 8, 768),
+            "110m" => (12, 768, 12, 12, 2048),
+            "1b" => (22, 2048, 32, 4, 5632),
+            _ => return None,
+        };
+        let vocabulary = 32_000;
+        let context = 2048;
+        Some(Recipe {
+            layers,
+            width,
+            heads,
+            kv_heads,
+            feed,
+            vocabulary,
+            context,
+            ..tiny
+        })
+    }
+
     /// The file.
     pub fn file(&self) -> Vec<u8> {
         let mut writer = Writer::new();

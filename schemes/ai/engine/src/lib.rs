@@ -21,6 +21,7 @@ pub mod pool;
 pub mod prefix;
 pub mod quant;
 pub mod random;
+pub mod safetensors;
 pub mod sample;
 pub mod template;
 pub mod tokenizer;

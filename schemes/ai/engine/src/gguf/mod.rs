@@ -63,6 +63,11 @@ impl Gguf {
         read::read(file)
     }
 
+    /// The architecture that a file names, from its first bytes. Cheap: for telling models apart in a listing.
+    pub fn architecture(head: &[u8]) -> Option<String> {
+        read::architecture(head)
+    }
+
     /// A text value.
     pub fn text(&self, key: &str) -> Option<&str> {
         match self.pairs.get(key)? {

@@ -183,6 +183,26 @@ pub(super) fn read(file: &[u8]) -> Result<Gguf> {
     Ok(gguf)
 }
 
+/// The architecture, from the first bytes of a file: writers put it first.
+pub(super) fn architecture(head: &[u8]) -> Option<String> {
+    let mut cursor = Cursor {
+        rest: head,
+        total: head.len(),
+    };
+    let magic = cursor.array::<4>("").ok()?;
+    cursor.array::<12>("").ok()?;
+    let pairs = cursor.count("", limits::GGUF_PAIRS).ok()?;
+    for _ in 0..pairs {
+        let key = cursor.name("").ok()?;
+        let of = cursor.u32("").ok()?;
+        let value = cursor.value(of, &key, 0).ok()?;
+        if let ("general.architecture", Value::Text(text)) = (key.as_str(), value) {
+            return (&magic == b"GGUF").then_some(text);
+        }
+    }
+    None
+}
+
 fn tensor_info(cursor: &mut Cursor<'_>) -> Result<(String, TensorInfo)> {
     let name = cursor.name("a tensor name")?;
     let dims = cursor.u32(&name)?;

@@ -7,9 +7,9 @@ use crate::limits;
 use crate::model::Norm;
 use crate::quant;
 
-struct Loader<'a> {
-    gguf: &'a Gguf,
-    file: &'a [u8],
+pub(super) struct Loader<'a> {
+    pub(super) gguf: &'a Gguf,
+    pub(super) file: &'a [u8],
 }
 
 impl Loader<'_> {
@@ -17,7 +17,7 @@ impl Loader<'_> {
         self.gguf.tensors.contains_key(name)
     }
 
-    fn matrix(&self, name: &str, cols: usize, rows: usize) -> Result<Matrix> {
+    pub(super) fn matrix(&self, name: &str, cols: usize, rows: usize) -> Result<Matrix> {
         let info = self
             .gguf
             .tensors
@@ -44,7 +44,7 @@ impl Loader<'_> {
         })
     }
 
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
+    pub(super) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
         let matrix = self.matrix(name, len, 1)?;
         let mut values = vec![0.0; len];
         let data = &self.file[matrix.offset..][..matrix.len];
@@ -60,14 +60,14 @@ impl Loader<'_> {
         }
     }
 
-    fn linear(&self, name: &str, cols: usize, rows: usize) -> Result<Linear> {
+    pub(super) fn linear(&self, name: &str, cols: usize, rows: usize) -> Result<Linear> {
         Ok(Linear {
             matrix: self.matrix(&format!("{name}.weight"), cols, rows)?,
             bias: self.optional_vector(&format!("{name}.bias"), rows)?,
         })
     }
 
-    fn scale(&self, name: &str, len: usize) -> Result<Scale> {
+    pub(super) fn scale(&self, name: &str, len: usize) -> Result<Scale> {
         Ok(Scale {
             weight: self.vector(&format!("{name}.weight"), len)?,
             bias: self.optional_vector(&format!("{name}.bias"), len)?,

@@ -4,6 +4,7 @@
 //! qwen2, qwen3, phi-2, phi-3 and gemma differ in a handful of switches, not in structure.
 
 mod cache;
+mod encoder;
 mod forward;
 mod load;
 pub mod ops;
@@ -19,6 +20,7 @@ use crate::kernel::Weights;
 use crate::quant::Format;
 
 pub use cache::{Cache, Page};
+pub use encoder::Encoder;
 pub use forward::{Row, Scratch};
 pub use shape::{Activation, Norm, Rope, Shape};
 

@@ -32,6 +32,18 @@ pub fn bend(activation: Activation, x: f32) -> f32 {
     }
 }
 
+/// The exact bend of BERT: `x / 2 * (1 + erf(x / sqrt 2))`. The error function is formula 7.1.26 of Abramowitz and
+/// Stegun, whose error is below 1.5e-7.
+pub fn gelu(x: f32) -> f32 {
+    let z = x.abs() * core::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let series = ((((1.061_405_4 * t - 1.453_152_1) * t + 1.421_413_8) * t - 0.284_496_72) * t
+        + 0.254_829_6)
+        * t;
+    let erf = 1.0 - series * (-z * z).exp();
+    0.5 * x * (1.0 + erf.copysign(x))
+}
+
 /// Turns the first `2 * angles.len()` channels of a head by `(cos, sin)` angles.
 pub fn turn(rope: Rope, angles: &[(f32, f32)], head: &mut [f32]) {
     let pairs = angles.len();

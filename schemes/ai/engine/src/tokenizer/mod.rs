@@ -1,4 +1,5 @@
-//! Text to tokens and back, as the model file says: byte-level BPE ("gpt2") and SentencePiece ("llama").
+//! Text to tokens and back, as the model file says: byte-level BPE ("gpt2"), SentencePiece ("llama")
+//! and WordPiece ("bert").
 //!
 //! Special tokens (end of turn and the like) are found in text only when the caller says so: a template's own text may
 //! hold them, a user's message may not (a message must not be able to end its own turn).
@@ -11,6 +12,7 @@ mod pieces;
 mod spm;
 #[cfg(test)]
 mod tests;
+mod wordpiece;
 
 use std::collections::HashMap;
 
@@ -34,6 +36,7 @@ pub enum Special {
 enum Method {
     Bpe(bpe::Merges),
     Spm(spm::Scores),
+    WordPiece(wordpiece::Words),
 }
 
 /// A model's tokenizer.
@@ -110,6 +113,14 @@ impl Tokenizer {
                     .collect();
                 (Method::Spm(spm::Scores::read(gguf, texts, kinds)?), tokens)
             }
+            "bert" => {
+                let words = wordpiece::Words::read(gguf, texts);
+                let tokens = texts
+                    .iter()
+                    .map(|text| wordpiece::token_bytes(text))
+                    .collect();
+                (Method::WordPiece(words), tokens)
+            }
             other => return Err(Error::Unsupported(format!("tokenizer {other}"))),
         };
         let id = |key: &str| {
@@ -118,7 +129,8 @@ impl Tokenizer {
                 .ok()
                 .filter(|id| (*id as usize) < texts.len())
         };
-        let eos = id("eos_token_id");
+        // The specification spells the separator so.
+        let eos = id("eos_token_id").or_else(|| id("seperator_token_id"));
         let mut ends: Vec<u32> = eos
             .into_iter()
             .chain(id("eot_token_id"))
@@ -145,12 +157,14 @@ impl Tokenizer {
             tokens,
             control,
             special,
-            bos: id("bos_token_id"),
+            bos: id("bos_token_id").or_else(|| id("cls_token_id")),
             ends,
             add_bos: gguf
                 .flag("tokenizer.ggml.add_bos_token")
-                .unwrap_or(model == "llama"),
-            add_eos: gguf.flag("tokenizer.ggml.add_eos_token").unwrap_or(false),
+                .unwrap_or(matches!(model, "llama" | "bert")),
+            add_eos: gguf
+                .flag("tokenizer.ggml.add_eos_token")
+                .unwrap_or(model == "bert"),
             eos,
         })
     }
@@ -179,6 +193,7 @@ impl Tokenizer {
                 match &self.method {
                     Method::Bpe(merges) => merges.encode(plain, &mut out),
                     Method::Spm(scores) => scores.encode(plain, first, &mut out),
+                    Method::WordPiece(words) => words.encode(plain, &mut out),
                 }
             }
             first = false;
