@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use guest_tests::{Group, Outcome, check, check_eq, group};
 use libc::c_int;
 
-use crate::call::{close, done, error, fork, pipe, read, size_error, write};
+use crate::call::{close, done, error, fork, in_child, pipe, read, size_error, write};
 
 /// All about waiting for descriptors.
 pub(crate) const GROUP: Group = group!(
@@ -229,7 +229,20 @@ fn an_epoll_wait_sees_later_additions() -> Outcome {
 }
 
 /// A signal ends poll, which is how programs wait for children and descriptors at once.
+/// In a process of one thread: the signal of a child may go to any thread that does not block it.
 fn select_by_pselect_of_children() -> Outcome {
+    let status = in_child(|| match interrupted_by_a_child() {
+        Ok(()) => 0,
+        Err(problem) => {
+            println!("{problem}");
+            1
+        }
+    })?;
+    check_eq!(status, 0);
+    Ok(())
+}
+
+fn interrupted_by_a_child() -> Outcome {
     extern "C" fn nothing(_signal: c_int) {}
     let ends = pipe(0)?;
     // SAFETY: the handler does nothing.
