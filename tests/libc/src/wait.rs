@@ -18,6 +18,7 @@ pub(crate) const GROUP: Group = group!(
         files_are_always_ready,
         epoll_tells_the_token,
         edges_are_told_once,
+        the_end_behind_data_is_told,
         an_epoll_wait_sees_later_additions,
         select_by_pselect_of_children,
         no_terminal_is_said_so,
@@ -204,6 +205,29 @@ fn edges_are_told_once() -> Outcome {
     write(ends[1], b"three");
     check_eq!(ready(epoll, 1000).len(), 1);
     close(&[epoll, ends[0], ends[1]]);
+    Ok(())
+}
+
+/// Bytes and the end of the stream told at once: either the event says so, or the end is told after the bytes are read.
+fn the_end_behind_data_is_told() -> Outcome {
+    let (epoll, ends) = (epoll()?, pipe(libc::O_NONBLOCK)?);
+    let added = control(
+        epoll,
+        libc::EPOLL_CTL_ADD,
+        ends[0],
+        libc::EPOLLIN | libc::EPOLLET,
+        5,
+    );
+    check_eq!(added, 0);
+    write(ends[1], b"last");
+    close(&[ends[1]]);
+    let told = ready(epoll, 1000);
+    check_eq!(told.len(), 1);
+    check_eq!(read(ends[0], &mut [0; 64]), 4);
+    let says_end = told[0].1 & (libc::EPOLLHUP | libc::EPOLLRDHUP) as u32 != 0;
+    check!(says_end || ready(epoll, 1000).len() == 1);
+    check_eq!(read(ends[0], &mut [0; 64]), 0);
+    close(&[epoll, ends[0]]);
     Ok(())
 }
 

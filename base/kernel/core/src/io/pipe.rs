@@ -88,6 +88,13 @@ impl<M: Machine> Kernel<M> {
         let pipe = self.pipes.get_mut(id).ok_or::<Errno>(EBADF)?;
         pipe.bytes = bytes;
         result?;
+        // The end behind the last bytes is news of its own: who was told once of bytes and end together, and waits again
+        // after a short read (tokio does), would never see it.
+        if count > 0 && pipe.bytes.is_empty() && pipe.writers == 0 {
+            let end = pipe.read_end;
+            self.notify_end(end, EVENT_READ);
+        }
+        let pipe = self.pipes.get_mut(id).ok_or::<Errno>(EBADF)?;
         if was_full && count > 0 {
             let (end, writable) = (pipe.write_end, pipe.writable());
             self.wake(WaitKey::PipeWrite(id));
