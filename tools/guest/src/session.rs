@@ -101,7 +101,7 @@ impl Session {
         };
         let listener = UnixListener::bind(socket).context("cannot make the command socket")?;
         let messages_of_qemu = File::create(work.path().join("qemu"))?;
-        let mut qemu = Command::new(valence_qemu::find_qemu()?)
+        let mut qemu = command_that_dies_with_us()?
             .args(machine.arguments())
             .stdin(Stdio::null())
             .stdout(messages_of_qemu.try_clone()?)
@@ -256,6 +256,22 @@ impl Drop for Session {
         self.qemu.kill().ok();
         self.qemu.wait().ok();
     }
+}
+
+/// The command that starts QEMU. Dropping a session ends it; through util-linux's `setpriv`, where that is installed, so
+/// does a signal that ends this process without dropping anything.
+fn command_that_dies_with_us() -> Result<Command> {
+    let qemu = valence_qemu::find_qemu()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(setpriv) = std::env::split_paths(&path)
+        .map(|folder| folder.join("setpriv"))
+        .find(|file| file.is_file())
+    else {
+        return Ok(Command::new(qemu));
+    };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
+    Ok(command)
 }
 
 fn machine(settings: &Settings, work: &std::path::Path) -> Result<Machine> {
