@@ -210,7 +210,7 @@ fn settings_of_paths() -> Outcome {
         let name = std::ffi::CString::new(format!("/dev/fd/{}", ends[0])).expect("no NUL");
         check!(!libc::realpath(name.as_ptr(), path.as_mut_ptr()).is_null());
         check_eq!(CStr::from_ptr(path.as_ptr()), name.as_c_str());
-        ends.map(|end| libc::close(end));
+        crate::call::close(&ends);
         check!(!libc::getcwd(path.as_mut_ptr(), path.len()).is_null());
         check!(libc::getcwd(path.as_mut_ptr(), 1).is_null());
         check_eq!(
