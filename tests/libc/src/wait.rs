@@ -257,7 +257,7 @@ fn an_epoll_wait_sees_later_additions() -> Outcome {
 fn select_by_pselect_of_children() -> Outcome {
     extern "C" fn nothing(_signal: c_int) {}
     let start = Instant::now();
-    let status = crate::call::in_child(|| {
+    let status = in_child(|| {
         let Ok(ends) = pipe(0) else { return 9 };
         // SAFETY: the handler does nothing.
         unsafe { libc::signal(libc::SIGCHLD, nothing as *const () as usize) };
