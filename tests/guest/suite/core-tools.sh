@@ -41,4 +41,9 @@ expect "awk" "500500" "$(awk '{ sum += $1 } END { print sum }' numbers)"
 expect "grep" "2" "$(printf 'a1\nb\na22\n' | grep -c 'a[0-9]\{1,2\}$')"
 expect "grep -v, -i, -E" "b" "$(printf 'A1\nb\na22\n' | grep -viE '^a[0-9]+$')"
 expect "basename, dirname" "c /a/b" "$(basename /a/b/c) $(dirname /a/b/c)"
+mkdir -p tree/deep && touch tree/one.c tree/deep/two.c tree/deep/three.h
+expect "find -name" "tree/deep/two.c tree/one.c" "$(echo $(find tree -name '*.c' | sort))"
+expect "find -type, -exec" "tree/deep" "$(find tree -mindepth 1 -type d -exec echo {} ';')"
+expect "xargs" "3" "$(find tree -type f | xargs ls -d | wc -l | tr -d ' ')"
+expect "xargs -0, -n" "2" "$(find tree -name '*.c' -print0 | xargs -0 -n 1 echo | wc -l | tr -d ' ')"
 exit $failed
