@@ -518,12 +518,12 @@ mod tests {
                     Double(0.5),
                     Double(0.5),
                     Double(1e-7),
-                    Double(3.14159),
+                    Double(3.1239),
                     Double(2.0),
                     Double(1.0)
                 ]
             ),
-            "0.5 0.500000 1E-07    3.142|2.0     |+1.0"
+            "0.5 0.500000 1E-07    3.124|2.0     |+1.0"
         );
         assert_eq!(
             print(

@@ -43,7 +43,10 @@ impl<H> Opened<H> {
 
     /// The same with another state.
     pub fn map<T>(self, change: impl FnOnce(H) -> T) -> Opened<T> {
-        Opened { handle: change(self.handle), positioned: self.positioned }
+        Opened {
+            handle: change(self.handle),
+            positioned: self.positioned,
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl Translation<'_> {
     /// `{n,m}`; in a basic pattern the end is `\}`.
     fn bound(&mut self) {
         self.out.push('{');
-        while let Some(character) = self.rest.next() {
+        for character in self.rest.by_ref() {
             match character {
                 '\\' => {}
                 // "At most m" needs its lower end here.

@@ -116,7 +116,7 @@ impl Client {
             .iter()
             .map(|bytes| f32::from_le_bytes(*bytes))
             .collect();
-        if texts.is_empty() || floats.is_empty() || floats.len() % texts.len() != 0 {
+        if texts.is_empty() || floats.is_empty() || !floats.len().is_multiple_of(texts.len()) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "the answer has a wrong size",

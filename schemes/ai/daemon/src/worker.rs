@@ -28,6 +28,10 @@ pub(crate) struct Job {
     pub(crate) reply: Arc<Reply>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few are alive at a time, and nearly all are the large one"
+)]
 pub(crate) enum Task {
     Generate {
         prompt: Prompt,
@@ -56,6 +60,10 @@ pub(crate) enum Prompt {
     Raw(String),
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few are alive at a time, and nearly all are the large one"
+)]
 enum Command {
     Run(Job),
     Load,

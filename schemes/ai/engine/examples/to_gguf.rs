@@ -17,8 +17,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = fs::read_to_string(dir.join("config.json"))?;
     let tokenizer = fs::read_to_string(dir.join("tokenizer.json"))?;
     let tensors = fs::read(dir.join("model.safetensors"))?;
-    let directory = Directory { config: &config, tokenizer: &tokenizer, tensors: &tensors };
-    let name = Path::new(file).file_stem().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    let directory = Directory {
+        config: &config,
+        tokenizer: &tokenizer,
+        tensors: &tensors,
+    };
+    let name = Path::new(file)
+        .file_stem()
+        .map_or(String::new(), |name| name.to_string_lossy().into_owned());
     fs::write(file, to_gguf(&directory, &name, format)?)?;
     Ok(())
 }

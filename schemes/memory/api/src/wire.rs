@@ -172,10 +172,7 @@ impl Import {
         let metadatas = chroma.metadatas.unwrap_or_default();
         let metadatas = metadatas.into_iter().chain(std::iter::repeat(None));
         let lines = chroma.ids.into_iter().zip(chroma.documents).zip(metadatas);
-        let line = |((id, text), metadata): (
-            (String, Option<String>),
-            Option<BTreeMap<String, Value>>,
-        )| {
+        let line = |((id, text), metadata): ((String, _), Option<BTreeMap<String, Value>>)| {
             let path = id
                 .split('/')
                 .filter(|part| !part.is_empty())

@@ -1,6 +1,7 @@
 //! Questions that clients ask: searches and contexts, with the passages read from the log.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use memory_api::route::{SearchMode, SearchOptions};
 use memory_api::{ContextPart, ContextRequest, Found};
@@ -230,19 +231,18 @@ impl Open {
             };
             let (path, time, format) = (document.path.clone(), document.time(), document.format);
             let version = document.current().cloned();
-            if !bodies.contains_key(&hit.document) {
-                let body = store.read(hit.document, &version.ok_or(Errno::ENOENT)?)?;
-                bodies.insert(hit.document, (format, body));
-            }
-            let text = bodies
-                .get(&hit.document)
-                .map_or_else(String::new, |(format, body)| {
-                    let span = body
-                        .get(hit.start as usize..hit.end as usize)
-                        .unwrap_or(&[]);
-                    let text = String::from_utf8_lossy(span);
-                    format.map_or_else(|| text.to_string(), |format| plain_text(format, &text))
-                });
+            let (format, body) = match bodies.entry(hit.document) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let body = store.read(hit.document, &version.ok_or(Errno::ENOENT)?)?;
+                    new.insert((format, body))
+                }
+            };
+            let span = body
+                .get(hit.start as usize..hit.end as usize)
+                .unwrap_or(&[]);
+            let text = String::from_utf8_lossy(span);
+            let text = format.map_or_else(|| text.to_string(), |format| plain_text(format, &text));
             placed.push(Placed {
                 hit,
                 path,

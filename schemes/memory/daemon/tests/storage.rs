@@ -24,7 +24,10 @@ impl Random {
     }
 }
 
-fn keys(seed: u64) -> Box<dyn FnMut(&mut [u8; 32]) + Send> {
+/// Fills a key with random bytes.
+type FillKey = Box<dyn FnMut(&mut [u8; 32]) + Send>;
+
+fn keys(seed: u64) -> FillKey {
     let mut random = Random(seed ^ 0x5eed);
     Box::new(move |key| {
         key.iter_mut()

@@ -46,11 +46,8 @@ impl Collection {
     /// Share of chunks that are dead, in percent (at most, where it is small): says when a compaction pays.
     pub fn dead_percent(&self) -> usize {
         let all = self.chunks.len();
-        let most = if all == 0 {
-            0
-        } else {
-            (all - self.live_chunks) * 100 / all
-        };
+        let percent = |dead: usize| (dead * 100).checked_div(all).unwrap_or(0);
+        let most = percent(all - self.live_chunks);
         if most <= limits::GRAPH_DEAD_PERCENT {
             return most; // hidden ones are few enough not to be looked for
         }
@@ -60,11 +57,6 @@ impl Collection {
             .filter(|document| document.hidden.is_some())
             .map(|document| document.chunks.len())
             .sum();
-        let all = self.chunks.len();
-        if all == 0 {
-            0
-        } else {
-            (all - self.live_chunks - hidden) * 100 / all
-        }
+        percent(all - self.live_chunks - hidden)
     }
 }

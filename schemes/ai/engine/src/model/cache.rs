@@ -76,7 +76,7 @@ impl Cache {
         }
         self.len = len;
         self.pages.truncate(len.div_ceil(PAGE));
-        if len % PAGE != 0
+        if !len.is_multiple_of(PAGE)
             && let Some(last) = self.pages.last_mut()
         {
             Arc::make_mut(last).tokens.truncate(len % PAGE);

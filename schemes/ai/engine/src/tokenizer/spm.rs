@@ -159,7 +159,7 @@ impl<'a> Parts<'a> {
         let (Some(a), Some(b)) = (self.links.get(left), self.links.get(right)) else {
             return;
         };
-        if let Some((_, score)) = ids.get(self.text[a.0..b.1].as_bytes()) {
+        if let Some((_, score)) = ids.get(&self.text.as_bytes()[a.0..b.1]) {
             self.queue.push(Candidate {
                 score: *score,
                 left,

@@ -81,7 +81,7 @@ impl Words {
                 .map(|(at, letter)| at + letter.len_utf8())
                 .rev();
             let piece = ends.filter_map(|end| {
-                let key = [lead.as_bytes(), rest[..end].as_bytes()].concat();
+                let key = [lead.as_bytes(), &rest.as_bytes()[..end]].concat();
                 self.ids.get(&key).map(|id| (end, *id))
             });
             let Some((end, id)) = { piece }.next() else {

@@ -408,7 +408,7 @@ mod tests {
         let mut s = Scratch::default();
         for i in 0..50 {
             let q = vectors.make(i * 13);
-            let accepts = |chunk: u32| chunk % 3 != 0;
+            let accepts = |chunk: u32| !chunk.is_multiple_of(3);
             let found = space.search(&q, 10, 2000, &accepts, &mut s).unwrap();
             let found: Vec<u32> = found.into_iter().map(|hit| hit.1).collect();
             assert_eq!(found, exact(&space, &q, 10, accepts));
@@ -438,7 +438,7 @@ mod tests {
         let mut hits = 0;
         for i in 0..100 {
             let q = vectors.make(i * 31);
-            let accepts = |chunk: u32| chunk % 2 == 0;
+            let accepts = |chunk: u32| chunk.is_multiple_of(2);
             let found = reopened.search(&q, 10, 3100, &accepts, &mut s).unwrap();
             assert!(found.iter().all(|hit| accepts(hit.1)));
             let exact = exact(&reopened, &q, 10, accepts);
