@@ -2,10 +2,13 @@
 
 use alloc::collections::VecDeque;
 
-use kernel_core::kernel::{Kernel, Outcome};
+use kernel_core::kernel::{Kernel, Outcome, wait_for};
 use kernel_core::limits::PORT_BYTES;
 use kernel_core::machine::Machine;
 use kernel_core::mem::copy::Buffer;
+use kernel_core::task::thread::WaitKey;
+use valence_abi::errno::EAGAIN;
+use valence_abi::flags::O_NONBLOCK;
 
 /// Reads from fixed content at an offset.
 pub(crate) fn read_at<M: Machine>(
@@ -40,8 +43,21 @@ impl Ring {
         self.bytes.is_empty()
     }
 
-    /// Moves what fits to user memory.
-    pub(crate) fn read<M: Machine>(&mut self, kernel: &mut Kernel<M>, buffer: Buffer) -> Outcome {
+    /// Moves what fits to user memory. With nothing there it waits for `key`, or says EAGAIN if it must not wait.
+    pub(crate) fn read<M: Machine>(
+        &mut self,
+        kernel: &mut Kernel<M>,
+        buffer: Buffer,
+        flags: usize,
+        key: WaitKey,
+    ) -> Outcome {
+        if self.is_empty() && buffer.len != 0 {
+            return Err(if flags & O_NONBLOCK != 0 {
+                EAGAIN.into()
+            } else {
+                wait_for(key)
+            });
+        }
         let count = self.bytes.len().min(buffer.len);
         let piece: alloc::vec::Vec<u8> = self.bytes.iter().take(count).copied().collect();
         let count = kernel.fill_buffer(buffer, &piece)?;

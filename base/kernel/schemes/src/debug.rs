@@ -1,13 +1,13 @@
 //! `debug`: the serial ports, raw. "" is the console (COM1), "1" the second port.
 
 use kernel_core::io::file::Target;
-use kernel_core::kernel::{Kernel, Outcome, Stop, wait_for};
+use kernel_core::kernel::{Kernel, Outcome, Stop};
 use kernel_core::machine::{Interrupt, Machine};
 use kernel_core::mem::copy::Buffer;
 use kernel_core::scheme::kernel_scheme::{KernelScheme, Opened};
 use kernel_core::task::thread::{Caller, WaitKey};
-use valence_abi::errno::{EAGAIN, EBADF, ENOENT, Errno};
-use valence_abi::flags::{EVENT_READ, EVENT_WRITE, O_NONBLOCK};
+use valence_abi::errno::{EBADF, ENOENT, Errno};
+use valence_abi::flags::{EVENT_READ, EVENT_WRITE};
 
 use crate::bytes::Ring;
 
@@ -61,13 +61,7 @@ impl<M: Machine> KernelScheme<M> for Debug {
         flags: usize,
     ) -> Outcome {
         let ring = self.ports.get_mut(handle as usize).ok_or::<Errno>(EBADF)?;
-        if !ring.is_empty() || buffer.len == 0 {
-            return ring.read(kernel, buffer);
-        }
-        if flags & O_NONBLOCK != 0 {
-            return Err(EAGAIN.into());
-        }
-        Err(wait_for(WaitKey::Scheme(self.index, handle)))
+        ring.read(kernel, buffer, flags, WaitKey::Scheme(self.index, handle))
     }
 
     fn write(
