@@ -27,20 +27,9 @@ fn main() -> ExitCode {
 
 #[cfg(target_os = "redox")]
 fn serve(config: &Config) -> Result<(), String> {
-    scheme_server::redox::serve(config.service()?, &config.name, tell_init)
+    use scheme_server::redox;
+    redox::serve(config.service()?, &config.name, redox::tell_init)
         .map_err(|errno| format!("scheme {}: {errno}", config.name))
-}
-
-/// One zero byte to the pipe that init named, if it named one.
-#[cfg(target_os = "redox")]
-fn tell_init() {
-    let number = std::env::var("INIT_NOTIFY")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    if let Some(pipe) = number.filter(|&pipe: &usize| pipe > 2) {
-        let _ = libredox::call::write(pipe, &[0]);
-        let _ = libredox::call::close(pipe);
-    }
 }
 
 #[cfg(target_os = "linux")]
