@@ -4,10 +4,10 @@
 use super::resolve::{
     Last, across_links, c_path, canonical_of_fd, locate_at, open_located, read_link,
 };
-use super::stat::{fstat_raw, open_itself, open_node};
+use super::stat::{open_itself, open_node};
 use super::{AT_FDCWD, Fd, cwd, open_at, write_all};
 use crate::memory::malloc;
-use crate::path::{self, Device, Location, PathBuf};
+use crate::path::{self, Location, PathBuf};
 use crate::types::*;
 use crate::{Errno, e, error};
 use core::{ptr, slice};
@@ -132,8 +132,7 @@ fn change_owner(
     unsafe { syscall!(FCHOWN, node.0, uid, gid) }
 }
 
-/// The canonical path of what `location` leads to. A pipe or socket under `/dev/fd` keeps that name: what its scheme
-/// calls it would open another one.
+/// The canonical path of what `location` leads to. What its scheme has no path for, a pipe under `/dev/fd`, keeps its name.
 fn real_path(location: &Location) -> Result<PathBuf, Errno> {
     let directory = if location.names_directory {
         O_DIRECTORY
@@ -141,13 +140,6 @@ fn real_path(location: &Location) -> Result<PathBuf, Errno> {
         0
     };
     let fd = Fd(open_located(location, O_STAT | O_CLOEXEC | directory)?);
-    let is_copy = matches!(
-        path::device(location.as_bytes()),
-        Some(Device::Descriptor(_))
-    );
-    if is_copy && matches!(fstat_raw(fd.0)?.mode & MODE_TYPE, MODE_FIFO | MODE_SOCK) {
-        return location.canonical();
-    }
     canonical_of_fd(fd.0).or_else(|_| location.canonical())
 }
 
